@@ -3,10 +3,13 @@
 //! - [`duration`]: times as Kubernetes users write them
 //! - [`limits`]: what one instance may hold; profiles and their defaults
 //! - [`settings`]: what a pod carries, as one versioned document
+//! - `entries`: which webhook entries there should be
 //! - [`health`]: the contract of `GET /health/pool`
 
 pub mod dialect;
 pub mod duration;
+#[cfg(feature = "operator")]
+pub mod entries;
 pub mod health;
 pub mod limits;
 pub mod settings;

@@ -1,0 +1,133 @@
+//! The cache of pools.
+//!
+//! A pool that this version can't read is kept by its metadata, so that it stops neither the watch nor the other pools.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt as _};
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client, ResourceExt as _};
+use tokio::sync::watch;
+
+use super::touches::Touches;
+use crate::crd::ConnectionPool;
+use crate::metrics::Metrics;
+use crate::policy::entries::PoolKey;
+use crate::policy::validate::{ValidatedPool, validate};
+
+/// A pool, or what could be read of it.
+pub type Guarded = DeserializeGuard<ConnectionPool>;
+
+/// The pools of the cluster.
+#[derive(Clone)]
+pub struct Pools {
+    store: Store<Guarded>,
+    version: watch::Sender<u64>,
+}
+
+impl Pools {
+    /// A cache, and the stream that fills it and yields every pool that was touched. The stream never ends and never fails: it
+    /// reports its errors and backs off by itself, so whoever polls it goes on with the rest.
+    ///
+    /// After a relist every pool is touched once more: the first touch of one that is new comes before the cache has it.
+    pub fn watch(
+        client: Client,
+        metrics: Arc<Metrics>,
+        touches: Arc<Touches>,
+    ) -> (Self, impl Stream<Item = Guarded> + Send + 'static) {
+        let (store, writer) = reflector::store();
+        let pools = Self { store, version: watch::Sender::new(0) };
+        let inner = pools.clone();
+        let touched = watcher(Api::<Guarded>::all(client), super::config())
+            .default_backoff()
+            .reflect(writer)
+            .inspect(move |event| {
+                let changed = match event {
+                    Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_) | watcher::Event::InitDone) => true,
+                    Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => false,
+                    Err(error) => {
+                        metrics.failed("watch_pools");
+                        tracing::warn!(error = crate::telemetry::chain(error), "the watch of pools failed and is retried");
+                        false
+                    }
+                };
+                if changed {
+                    inner.version.send_modify(|version| *version += 1);
+                }
+                if matches!(event, Ok(watcher::Event::InitDone)) {
+                    inner.all().iter().for_each(|pool| touches.touch(key(pool)));
+                }
+            })
+            .touched_objects()
+            .filter_map(|touched| std::future::ready(touched.ok()));
+        (pools, touched)
+    }
+
+    /// A version that grows with every change.
+    pub fn version(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// For a `Controller`.
+    pub fn store(&self) -> Store<Guarded> {
+        self.store.clone()
+    }
+
+    /// Whether every pool was seen once.
+    pub fn synced(&self) -> bool {
+        *self.version.borrow() > 0
+    }
+
+    /// Resolves once every pool was seen.
+    pub async fn wait_synced(&self) {
+        // The sender lives in self.
+        let _ = self.version().wait_for(|version| *version > 0).await;
+    }
+
+    /// Every pool.
+    pub fn all(&self) -> Vec<Arc<Guarded>> {
+        self.store.state()
+    }
+
+    /// Every pool of a namespace that can be read.
+    pub fn of(&self, namespace: &str) -> Vec<Arc<Guarded>> {
+        self.store.state_filter(|pool| pool.0.is_ok() && pool.namespace().as_deref() == Some(namespace))
+    }
+
+    /// One pool.
+    pub fn get(&self, key: &PoolKey) -> Option<Arc<Guarded>> {
+        self.store.get(&ObjectRef::new(&key.name).within(&key.namespace))
+    }
+
+    /// One pool, if it is there and valid.
+    pub fn valid(&self, key: &PoolKey) -> Option<ValidatedPool> {
+        self.get(key)?.0.as_ref().ok().and_then(|pool| validate(pool).ok())
+    }
+
+    /// As [`Pools::get`], but waits a while for a pool that this cache does not have yet.
+    pub async fn wait(&self, key: &PoolKey, patience: Duration) -> Option<Arc<Guarded>> {
+        let mut version = self.version();
+        let appears = async {
+            loop {
+                if let Some(pool) = self.get(key) {
+                    return Some(pool);
+                }
+                version.changed().await.ok()?;
+            }
+        };
+        tokio::time::timeout(patience, appears).await.ok().flatten()
+    }
+}
+
+/// Namespace and name.
+pub fn key(pool: &Guarded) -> PoolKey {
+    PoolKey::new(pool.namespace().unwrap_or_default(), pool.name_any())
+}
+
+/// As a `Controller` names it.
+pub fn reference(key: &PoolKey) -> ObjectRef<Guarded> {
+    ObjectRef::new(&key.name).within(&key.namespace)
+}
