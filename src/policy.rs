@@ -3,12 +3,20 @@
 //! - [`duration`]: times as Kubernetes users write them
 //! - [`limits`]: what one instance may hold; profiles and their defaults
 //! - [`settings`]: what a pod carries, as one versioned document
+//! - `validate`: a raw pool in, a legal one with effective values or every violation out
+//! - [`verdict`]: how busy a pool is, with hysteresis
+//! - [`reasons`]: every condition type and reason
+//! - `status`: old status, observation and time in, new status out
 //! - [`health`]: the contract of `GET /health/pool`
 
 pub mod dialect;
 pub mod duration;
 pub mod health;
 pub mod limits;
+pub mod reasons;
 pub mod settings;
 #[cfg(feature = "operator")]
+pub mod status;
+#[cfg(feature = "operator")]
 pub mod validate;
+pub mod verdict;
