@@ -3,15 +3,7 @@
 //! - [`duration`]: times as Kubernetes users write them
 //! - [`limits`]: what one instance may hold; profiles and their defaults
 //! - [`settings`]: what a pod carries, as one versioned document
-//! - `entries`: which webhook entries there should be
-//! - [`health`]: the contract of `GET /health/pool`
-
-pub mod dialect;
-pub mod duration;
-#[cfg(feature = "operator")]
-pub mod entries;
-pub mod health;
-pub mod limits;
-pub mod settings;
-#[cfg(feature = "operator")]
-pub mod validate;
+//! - `validate`: a raw pool in, a legal one with effective values or every violation out
+//! - [`verdict`]: how busy a pool is, with hysteresis
+//! - [`reasons`]: every condition type and reason
+//! - `status`: old status, observation and time in, new status out
