@@ -15,13 +15,14 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource as _;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 
-use crate::api::{chain, within};
+use crate::api::within;
 use crate::controller::fleet::{NAMED, Standing, standing};
 use crate::crd::{ConnectionPool, ConnectionPoolStatus};
 use crate::metrics::Metrics;
 use crate::names::FIELD_MANAGER;
 use crate::observe::pod::Pod;
 use crate::policy::validate::ValidatedPool;
+use crate::telemetry::chain;
 
 /// Pods older than this are not spoken of: whoever watches them start has stopped watching.
 const YOUNG: Duration = Duration::from_mins(5);

@@ -14,7 +14,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::telemetry::chain;
 use crate::metrics::Metrics;
 use crate::observe::pools::{Pools, key};
 use crate::observe::touches::Touches;
@@ -23,6 +22,7 @@ use crate::policy::reasons::Reason;
 use crate::policy::status::EntryState;
 use crate::policy::validate::validate;
 use crate::shutdown::Stopping;
+use crate::telemetry::chain;
 
 /// How often the objects are looked at although nothing changed here: somebody may have edited them.
 const RESYNC: Duration = Duration::from_secs(30);

@@ -57,6 +57,8 @@ words! {
         EntryPending,
         /// Ready: no webhook configuration has room for one more entry.
         ConfigurationFull,
+        /// Ready: pools have no effect in this namespace.
+        NamespaceExcluded,
         /// Ready: the API server refused to store the entry.
         ConfigurationRefused,
         /// Ready: the API server can't call the webhook.

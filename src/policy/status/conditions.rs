@@ -71,8 +71,9 @@ pub fn findings(old: &ConnectionPoolStatus, observation: &Observation<'_>, figur
 }
 
 /// What has to be cured first, first. Reasons that are no trouble are not in it.
-const SERIOUS: [Reason; 19] = [
+const SERIOUS: [Reason; 20] = [
     Reason::Invalid,
+    Reason::NamespaceExcluded,
     Reason::WebhookUnreachable,
     Reason::WebhookNotCalled,
     Reason::ConfigurationRefused,
