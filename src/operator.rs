@@ -23,7 +23,6 @@ use crate::observe::pods::{Change, Pods};
 use crate::observe::pools::{Pools, key};
 use crate::observe::touches::Touches;
 use crate::policy::entries::PoolKey;
-use crate::policy::inject::Sidecar;
 use crate::prober::targets::selects;
 use crate::prober::{Prober, reports::Reports};
 use crate::shutdown::{Lost, Stopping, Tasks};
@@ -184,7 +183,7 @@ fn concerned(pools: &Pools, (old, new): Change<'_>) -> Vec<PoolKey> {
     let Some(namespace) = old.or(new).map(|pod| pod.namespace.as_str()) else { return Vec::new() };
     let concerns = |pool: &crate::crd::ConnectionPool, name: &str| {
         [old, new].into_iter().flatten().any(|pod| {
-            selects(&pool.spec.selector, pod) || pod.pools().any(|said| said == name)
+            pool.spec.selector.as_ref().is_some_and(|selector| selects(selector, pod)) || pod.pools().any(|said| said == name)
         })
     };
     let pools = pools.of(namespace).into_iter();

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::metrics::Metrics;
-use crate::observe::pools::{Pools, key};
+use crate::observe::pools::Pools;
 use crate::observe::touches::Touches;
 use crate::policy::entries::{Candidate, Configuration, Endpoint, Installation, Place, PoolKey, plan};
 use crate::policy::reasons::Reason;
