@@ -66,6 +66,16 @@ impl Pools {
         (pools, touched)
     }
 
+    /// A cache that holds exactly these.
+    #[cfg(test)]
+    pub fn fixed(pools: impl Iterator<Item = Guarded>) -> Self {
+        let (store, mut writer) = reflector::store();
+        writer.apply_watcher_event(&watcher::Event::Init);
+        pools.for_each(|pool| writer.apply_watcher_event(&watcher::Event::InitApply(pool)));
+        writer.apply_watcher_event(&watcher::Event::InitDone);
+        Self { store, version: watch::Sender::new(1) }
+    }
+
     /// A version that grows with every change.
     pub fn version(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
