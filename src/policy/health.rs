@@ -1,0 +1,112 @@
+//! The contract of `GET /health/pool`, which the sidecar serves and the prober reads; an application may serve it itself.
+//!
+//! Milliseconds live here and nowhere else. No field is ever renamed; added ones are optional for a reader.
+
+use serde::{Deserialize, Serialize};
+
+/// `healthy` below 90 % utilization, else `unhealthy`. Always sent with HTTP 200.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// Utilization below 90 %.
+    Healthy,
+    /// Utilization at 90 % or above.
+    Unhealthy,
+}
+
+/// Server connections and waiting clients. `total = active + idle`, `total <= pool_size`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Metrics {
+    /// Server connections attached to a client, even to an idle one.
+    pub active_connections: u32,
+    /// Server connections that nobody uses.
+    pub idle_connections: u32,
+    /// Clients that wait for a server connection.
+    pub waiting_requests: u32,
+    /// Active and idle ones.
+    pub total_connections: u32,
+    /// The configured maximum, or what is still open while it shrinks.
+    pub pool_size: u32,
+}
+
+/// The effective limits, in milliseconds where they are times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Config {
+    /// Server connections kept open.
+    pub min: u32,
+    /// Most server connections.
+    pub max: u32,
+    /// Milliseconds.
+    pub idle_timeout: u64,
+    /// Milliseconds.
+    pub connection_timeout: u64,
+}
+
+/// How full the pool is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Utilization {
+    /// total / pool_size * 100, one decimal.
+    pub percent: f64,
+    /// The verdict on `percent`: `normal`, `warning` from 80 %, `critical` from 90 %.
+    pub status: UtilizationStatus,
+    /// (active + waiting) / granted * 100, one decimal; passes 100 while clients wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub busy_percent: Option<f64>,
+}
+
+/// See [`Utilization::status`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UtilizationStatus {
+    /// Below 80 %.
+    Normal,
+    /// 80 % and above.
+    Warning,
+    /// 90 % and above.
+    Critical,
+}
+
+/// One answer of `GET /health/pool`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// See [`Health`].
+    pub status: Health,
+    /// See [`Metrics`].
+    pub metrics: Metrics,
+    /// See [`Config`].
+    pub config: Config,
+    /// See [`Utilization`].
+    pub utilization: Utilization,
+    /// RFC 3339, UTC, milliseconds.
+    pub timestamp: String,
+    /// What the instance may hold now; without a budget its maximum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub granted: Option<u32>,
+    /// UID of the pod that answers, so that an answer can be tied to its pod after an address was reused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+    /// Random id of this run of the sidecar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
+    /// `metadata.generation` of the pool whose settings are in force here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
+    /// Whether the last attempt to reach PostgreSQL succeeded; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<Database>,
+}
+
+/// What the instance last learned of PostgreSQL. Holds no host, user or SQL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Database {
+    /// Whether the last login succeeded.
+    pub reachable: bool,
+    /// SQLSTATE of the last failure, or one of `08001` (cannot connect) and `08006` (connection lost).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sqlstate: Option<String>,
+}

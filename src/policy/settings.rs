@@ -1,0 +1,85 @@
+//! What a pod carries for its whole life: one versioned document of settings, and a note of what was injected.
+//!
+//! Both are written by one version of Weir and read by others, older and newer. So fields are only ever added, a reader keeps what
+//! it does not know ([`Settings::unknown`]), and `version` changes only when an old reader would do harm.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::limits::{Limits, Profile};
+
+/// The version that this build writes, and the newest that it can honour.
+pub const SETTINGS_VERSION: u32 = 1;
+
+/// When a server connection is given back to the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "operator", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum PoolMode {
+    /// When the client disconnects.
+    Session,
+}
+
+/// Bounds of busyPercent at which a pool counts as elevated and critical.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thresholds {
+    /// Percent, 1 to 99.
+    pub warning: u32,
+    /// Percent, above `warning`, at most 100.
+    pub critical: u32,
+}
+
+/// The names that an application uses where the real ones are hidden in a Secret: it may name these and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placeholders {
+    /// Instead of the URL's user.
+    pub user: String,
+    /// Instead of the URL's database.
+    pub database: String,
+}
+
+/// The settings of one sidecar, as in [`crate::names::ENV_SETTINGS`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Settings {
+    /// [`SETTINGS_VERSION`] of the writer.
+    pub version: u32,
+    /// `namespace/name` of the pool: its identity in a pod, so that rendering without a cluster gives the same.
+    pub pool: String,
+    /// `metadata.generation` of the pool that these settings come from; 0 when rendered without a cluster.
+    pub generation: i64,
+    /// See [`Profile`].
+    pub profile: Profile,
+    /// See [`PoolMode`].
+    pub pool_mode: PoolMode,
+    /// Id of the client library's dialect: decides how `sslmode` is read.
+    pub client: String,
+    /// What this instance may hold.
+    pub limits: Limits,
+    /// See [`Thresholds`].
+    pub thresholds: Thresholds,
+    /// Set where the URL comes from a Secret or ConfigMap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placeholders: Option<Placeholders>,
+    /// Fields of newer writers, kept as they are.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// What was injected into a pod, as in [`crate::names::injected_annotation`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Injected {
+    /// `metadata.generation` of the pool at injection.
+    pub generation: i64,
+    /// Port of the application's side, on loopback; absent in mode None.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen: Option<u16>,
+    /// Port of the control endpoints, or of the application's own health endpoint in mode None.
+    pub control: u16,
+    /// Max of this instance: what it counts as while nothing else is known.
+    pub max: u32,
+    /// Fields of newer writers, kept as they are.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
