@@ -62,7 +62,8 @@ impl News {
         matching: &[Arc<Pod>],
         now: Timestamp,
     ) -> Self {
-        let young = |pod: &&Arc<Pod>| pod.created.is_some_and(|created| now.duration_since(created).unsigned_abs() < YOUNG);
+        let young =
+            |pod: &&Arc<Pod>| pod.created.is_some_and(|created| now.duration_since(created).unsigned_abs() < YOUNG);
         let pods = pool.into_iter().flat_map(|pool| {
             matching.iter().filter(young).filter_map(|pod| {
                 let skipped = match standing(pool, pod) {
@@ -73,18 +74,19 @@ impl News {
                 Some(PodNews { pod: reference(pod), skipped })
             })
         });
-        let pool = written.into_iter().flat_map(|new| {
-            let saturated = turned(old, new, "Saturated").map(|(status, message)| match status {
-                true => PoolNews { reason: "Saturated", warning: true, note: message },
-                false => PoolNews { reason: "Recovered", warning: false, note: message },
+        let pool =
+            written.into_iter().flat_map(|new| {
+                let saturated = turned(old, new, "Saturated").map(|(status, message)| match status {
+                    true => PoolNews { reason: "Saturated", warning: true, note: message },
+                    false => PoolNews { reason: "Recovered", warning: false, note: message },
+                });
+                let missed = turned(old, new, "Injected")
+                    .filter(|(injected, _)| !injected)
+                    .map(|(_, message)| PoolNews { reason: "Missed", warning: true, note: message });
+                // A pool that was never saturated has not recovered.
+                let saturated = saturated.filter(|news| news.warning || condition(old, "Saturated").is_some());
+                saturated.into_iter().chain(missed)
             });
-            let missed = turned(old, new, "Injected")
-                .filter(|(injected, _)| !injected)
-                .map(|(_, message)| PoolNews { reason: "Missed", warning: true, note: message });
-            // A pool that was never saturated has not recovered.
-            let saturated = saturated.filter(|news| news.warning || condition(old, "Saturated").is_some());
-            saturated.into_iter().chain(missed)
-        });
         Self { pods: pods.collect(), pool: pool.collect() }
     }
 }

@@ -183,7 +183,8 @@ fn concerned(pools: &Pools, (old, new): Change<'_>) -> Vec<PoolKey> {
     let Some(namespace) = old.or(new).map(|pod| pod.namespace.as_str()) else { return Vec::new() };
     let concerns = |pool: &crate::crd::ConnectionPool, name: &str| {
         [old, new].into_iter().flatten().any(|pod| {
-            pool.spec.selector.as_ref().is_some_and(|selector| selects(selector, pod)) || pod.pools().any(|said| said == name)
+            pool.spec.selector.as_ref().is_some_and(|selector| selects(selector, pod))
+                || pod.pools().any(|said| said == name)
         })
     };
     let pools = pools.of(namespace).into_iter();
@@ -219,7 +220,10 @@ async fn public_keys(document: &Document, metrics: &Metrics) -> Vec<String> {
             Ok(keys) => return keys,
             Err(error) => {
                 metrics.failed("signing_keys");
-                tracing::error!(error = crate::telemetry::chain(&error), "the signing keys are not there yet; no pod is injected");
+                tracing::error!(
+                    error = crate::telemetry::chain(&error),
+                    "the signing keys are not there yet; no pod is injected"
+                );
                 tokio::time::sleep(KEYS_RETRY).await;
             }
         }

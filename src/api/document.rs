@@ -37,7 +37,9 @@ pub enum DocumentError {
         source: CallError,
     },
     /// What the Secret holds was not written by Weir, or by a newer version that speaks another format.
-    #[error("key {KEY:?} of Secret {secret:?} is not a document that this version can read; delete the key to start anew")]
+    #[error(
+        "key {KEY:?} of Secret {secret:?} is not a document that this version can read; delete the key to start anew"
+    )]
     Decode {
         /// Its name.
         secret: String,
@@ -78,7 +80,10 @@ impl Document {
     }
 
     /// Reads the document and asks `next` what it should be (`None`: as it is). Returns what the Secret then holds.
-    pub async fn keep<T, E>(&self, mut next: impl FnMut(Option<&T>) -> Result<Option<T>, E>) -> Result<Option<T>, DocumentError>
+    pub async fn keep<T, E>(
+        &self,
+        mut next: impl FnMut(Option<&T>) -> Result<Option<T>, E>,
+    ) -> Result<Option<T>, DocumentError>
     where
         T: Serialize + DeserializeOwned,
         E: std::error::Error + Send + Sync + 'static,

@@ -64,7 +64,8 @@ pub async fn status(
     status: &ConnectionPoolStatus,
     now: Timestamp,
 ) -> Result<(), Error> {
-    write(context, &pool.namespace().unwrap_or_default(), &pool.name_any(), pool.metadata.uid.as_deref(), status, now).await
+    write(context, &pool.namespace().unwrap_or_default(), &pool.name_any(), pool.metadata.uid.as_deref(), status, now)
+        .await
 }
 
 /// As [`status`], by name.

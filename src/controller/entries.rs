@@ -63,7 +63,8 @@ impl Entries {
     /// Replaces all; returns the pools for which something changed.
     fn replace(&self, states: BTreeMap<PoolKey, (i64, EntryState)>) -> Vec<PoolKey> {
         let mut known = self.states.write().unwrap_or_else(PoisonError::into_inner);
-        let changed = states.iter().filter(|(pool, state)| known.get(*pool) != Some(*state)).map(|(pool, _)| pool.clone());
+        let changed =
+            states.iter().filter(|(pool, state)| known.get(*pool) != Some(*state)).map(|(pool, _)| pool.clone());
         let changed = changed.collect();
         *known = states;
         changed
@@ -166,10 +167,8 @@ impl Publisher {
             .map(|(created, pool)| Candidate { pool, created: created.as_ref().map_or(0, |time| time.0.as_second()) })
             .collect();
         let plan = plan(installation, &candidates);
-        let generations: BTreeMap<_, _> = valid
-            .iter()
-            .map(|(_, pool)| (PoolKey::new(&*pool.namespace, &*pool.name), pool.generation))
-            .collect();
+        let generations: BTreeMap<_, _> =
+            valid.iter().map(|(_, pool)| (PoolKey::new(&*pool.namespace, &*pool.name), pool.generation)).collect();
 
         let mut standings: Vec<Standing> = Vec::new();
         for configuration in &plan.configurations {
@@ -200,7 +199,11 @@ impl Publisher {
                     }
                     Err(error) => {
                         self.metrics.failed("canary");
-                        tracing::warn!(configuration.name, error = chain(&error), "webhook entries are not in force yet");
+                        tracing::warn!(
+                            configuration.name,
+                            error = chain(&error),
+                            "webhook entries are not in force yet"
+                        );
                         *standing = Standing::Failed(error.into());
                     }
                 }
@@ -251,7 +254,9 @@ impl Publisher {
 fn excluded(namespace: &str) -> EntryState {
     EntryState::Failed {
         reason: Reason::NamespaceExcluded,
-        message: format!("pools have no effect in namespace {namespace:?}; move the pool and its workload to another one"),
+        message: format!(
+            "pools have no effect in namespace {namespace:?}; move the pool and its workload to another one"
+        ),
     }
 }
 

@@ -124,8 +124,12 @@ mod tests {
 
     #[test]
     fn names_do_not_grow_with_the_fleet() {
-        let pods: Vec<_> = (0..500).map(|number| pod(&format!("p{number:03}"), "orders", "Running", &json!({}))).collect();
+        let pods: Vec<_> =
+            (0..500).map(|number| pod(&format!("p{number:03}"), "orders", "Running", &json!({}))).collect();
         let fleet = count(&pool(), &pods);
-        assert_eq!((fleet.missed_count, fleet.missed), (500, vec!["p000".to_owned(), "p001".to_owned(), "p002".to_owned()]));
+        assert_eq!(
+            (fleet.missed_count, fleet.missed),
+            (500, vec!["p000".to_owned(), "p001".to_owned(), "p002".to_owned()])
+        );
     }
 }

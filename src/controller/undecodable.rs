@@ -36,7 +36,10 @@ pub async fn reconcile(invalid: &InvalidObject, context: &Context, now: Timestam
         Err(error) if error.code() == Some(404) => return Ok(Action::await_change()),
         Err(error) => return Err(Error::ReadStatus(error)),
     };
-    let old = object.data.get("status").and_then(|status| serde_json::from_value::<ConnectionPoolStatus>(status.clone()).ok());
+    let old = object
+        .data
+        .get("status")
+        .and_then(|status| serde_json::from_value::<ConnectionPoolStatus>(status.clone()).ok());
     let violations = [violation(&invalid.error)];
     let observation = Observation {
         generation: object.metadata.generation.unwrap_or_default(),

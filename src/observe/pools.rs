@@ -50,7 +50,10 @@ impl Pools {
                     Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => false,
                     Err(error) => {
                         metrics.failed("watch_pools");
-                        tracing::warn!(error = crate::telemetry::chain(error), "the watch of pools failed and is retried");
+                        tracing::warn!(
+                            error = crate::telemetry::chain(error),
+                            "the watch of pools failed and is retried"
+                        );
                         false
                     }
                 };

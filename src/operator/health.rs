@@ -62,7 +62,8 @@ async fn handle_livez(State(health): State<Health>) -> Response {
     match silent {
         None => "ok".into_response(),
         Some((resource, age)) => {
-            (StatusCode::SERVICE_UNAVAILABLE, format!("the watch of {resource} is silent for {}s", age.as_secs())).into_response()
+            (StatusCode::SERVICE_UNAVAILABLE, format!("the watch of {resource} is silent for {}s", age.as_secs()))
+                .into_response()
         }
     }
 }
@@ -73,7 +74,9 @@ async fn handle_readyz(State(health): State<Health>) -> Response {
         return not("the pools are not listed yet");
     }
     let bundle = health.bundle.borrow().clone();
-    let Some(bundle) = bundle.and_then(|bundle| STANDARD.decode(bundle).ok()).and_then(|pem| String::from_utf8(pem).ok()) else {
+    let Some(bundle) =
+        bundle.and_then(|bundle| STANDARD.decode(bundle).ok()).and_then(|pem| String::from_utf8(pem).ok())
+    else {
         return not("there is no certificate yet");
     };
     if server::answers(reachable(health.webhook), &health.name, &bundle).await {

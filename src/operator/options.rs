@@ -27,7 +27,12 @@ pub struct Options {
     #[arg(long, env = "WEIR_SIDECAR_LOG", default_value = "info")]
     pub sidecar_log: String,
     /// The MutatingWebhookConfigurations that hold the entries, comma-separated
-    #[arg(long, env = "WEIR_WEBHOOK_CONFIGURATIONS", value_delimiter = ',', default_value = "weir-0,weir-1,weir-2,weir-3")]
+    #[arg(
+        long,
+        env = "WEIR_WEBHOOK_CONFIGURATIONS",
+        value_delimiter = ',',
+        default_value = "weir-0,weir-1,weir-2,weir-3"
+    )]
     pub webhook_configurations: Vec<String>,
     /// The Service by which the API server reaches the webhook
     #[arg(long, env = "WEIR_WEBHOOK_SERVICE", default_value = "weir-webhook")]

@@ -122,7 +122,9 @@ pub struct Plan {
 pub fn plan(installation: &Installation, candidates: &[Candidate<'_>]) -> Plan {
     let mut ordered: Vec<_> = candidates
         .iter()
-        .map(|candidate| (candidate.created, PoolKey::new(&*candidate.pool.namespace, &*candidate.pool.name), candidate))
+        .map(|candidate| {
+            (candidate.created, PoolKey::new(&*candidate.pool.namespace, &*candidate.pool.name), candidate)
+        })
         .collect();
     ordered.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
 
@@ -269,7 +271,11 @@ fn selector(selector: &LabelSelector) -> Value {
 
 /// A pool's configuration: by its own name only, so that no other pool's coming or going moves it.
 fn shard(key: &PoolKey, count: usize) -> usize {
-    let first = digest(&SHA256, key.to_string().as_bytes()).as_ref().iter().take(4).fold(0, |all, byte| all << 8 | usize::from(*byte));
+    let first = digest(&SHA256, key.to_string().as_bytes())
+        .as_ref()
+        .iter()
+        .take(4)
+        .fold(0, |all, byte| all << 8 | usize::from(*byte));
     first.checked_rem(count).unwrap_or(0)
 }
 

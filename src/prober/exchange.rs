@@ -69,7 +69,11 @@ async fn ask(target: &Target) -> Result<Report, ProbeFailure> {
             return Err(ProbeFailure::Status(response.status().as_u16()));
         }
         let body = Limited::new(response.into_body(), BODY_MAX).collect().await.map_err(|error| {
-            if error.is::<http_body_util::LengthLimitError>() { ProbeFailure::TooLarge } else { ProbeFailure::Malformed }
+            if error.is::<http_body_util::LengthLimitError>() {
+                ProbeFailure::TooLarge
+            } else {
+                ProbeFailure::Malformed
+            }
         })?;
         serde_json::from_slice(&body.to_bytes()).map_err(|_| ProbeFailure::Malformed)
     };

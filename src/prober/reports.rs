@@ -74,7 +74,9 @@ impl Reports {
 
 fn same(old: &Result<Report, ProbeFailure>, new: &Result<Report, ProbeFailure>) -> bool {
     match (old, new) {
-        (Ok(old), Ok(new)) => Report { timestamp: String::new(), ..old.clone() } == Report { timestamp: String::new(), ..new.clone() },
+        (Ok(old), Ok(new)) => {
+            Report { timestamp: String::new(), ..old.clone() } == Report { timestamp: String::new(), ..new.clone() }
+        }
         (Err(old), Err(new)) => old == new,
         _ => false,
     }

@@ -79,7 +79,11 @@ impl Certificates {
 }
 
 /// What should be kept instead of `current`; `None` where it is good as it is.
-pub fn next(current: Option<&Certificates>, names: &[String], now: Timestamp) -> Result<Option<Certificates>, IssueError> {
+pub fn next(
+    current: Option<&Certificates>,
+    names: &[String],
+    now: Timestamp,
+) -> Result<Option<Certificates>, IssueError> {
     let mut authorities: Vec<Authority> = current.map(|current| current.authorities.clone()).unwrap_or_default();
     authorities.retain(|authority| authority.until > now);
     if authorities.last().is_none_or(|newest| newest.until < now + AUTHORITY_REST) {
@@ -92,9 +96,9 @@ pub fn next(current: Option<&Certificates>, names: &[String], now: Timestamp) ->
         .expect("one was pushed where none was left")
         .clone();
 
-    let kept = current.map(|current| &current.leaf).filter(|leaf| {
-        leaf.authority == signer.id && leaf.names == names && leaf.until >= now + LEAF_REST
-    });
+    let kept = current
+        .map(|current| &current.leaf)
+        .filter(|leaf| leaf.authority == signer.id && leaf.names == names && leaf.until >= now + LEAF_REST);
     let leaf = match kept {
         Some(leaf) => leaf.clone(),
         None => issue(&signer, names, now)?,
@@ -227,7 +231,8 @@ mod tests {
                 if wanted.leaf != current.leaf {
                     replaced.push((now, current.leaf.clone()));
                 }
-                authorities += usize::from(wanted.authorities.last().map(|a| &a.id) != current.authorities.last().map(|a| &a.id));
+                authorities +=
+                    usize::from(wanted.authorities.last().map(|a| &a.id) != current.authorities.last().map(|a| &a.id));
                 // A bundle takes time to arrive: a leaf must be covered by the bundle of the step before as well.
                 assert!(current.authorities.iter().any(|authority| authority.id == wanted.leaf.authority));
                 current = wanted;

@@ -48,7 +48,8 @@ impl ResolvesServerCert for Resolver {
 impl Resolver {
     /// Uses `leaf` from the next handshake on.
     pub fn install(&self, leaf: &Leaf) -> Result<(), CertificateError> {
-        let certificate = CertificateDer::from_pem_slice(leaf.certificate.as_bytes()).map_err(|_| CertificateError::Use)?;
+        let certificate =
+            CertificateDer::from_pem_slice(leaf.certificate.as_bytes()).map_err(|_| CertificateError::Use)?;
         let key = PrivateKeyDer::from_pem_slice(leaf.key.as_bytes()).map_err(|_| CertificateError::Use)?;
         let key = any_ecdsa_type(&key).map_err(|_| CertificateError::Use)?;
         let certified = Arc::new(CertifiedKey::new(vec![certificate], key));
@@ -70,14 +71,7 @@ pub struct Keeper {
 impl Keeper {
     /// For a server that is reached under `names`.
     pub fn new(document: Document, names: Vec<String>, metrics: Arc<Metrics>) -> Self {
-        Self {
-            document,
-            names,
-            resolver: Arc::default(),
-            bundle: watch::Sender::new(None),
-            metrics,
-            shown: None,
-        }
+        Self { document, names, resolver: Arc::default(), bundle: watch::Sender::new(None), metrics, shown: None }
     }
 
     /// For the server.
@@ -99,7 +93,10 @@ impl Keeper {
                 every.tick().await;
                 if let Err(error) = self.keep(Timestamp::now()).await {
                     self.metrics.failed("certificate");
-                    tracing::error!(error = crate::telemetry::chain(&error), "the webhook's certificate was not renewed");
+                    tracing::error!(
+                        error = crate::telemetry::chain(&error),
+                        "the webhook's certificate was not renewed"
+                    );
                 }
             }
         };

@@ -150,8 +150,14 @@ mod tests {
         for garbage in [&b"garbage"[..], b"{", b"[]", b"null", b"{\"request\": {}}", &[0xff, 0xfe]] {
             assert_eq!(error(garbage), Some(ReviewError::Malformed), "{garbage:?}");
         }
-        assert_eq!(error(br#"{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview"}"#), Some(ReviewError::Version));
-        assert_eq!(error(br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}"#), Some(ReviewError::Malformed));
+        assert_eq!(
+            error(br#"{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview"}"#),
+            Some(ReviewError::Version)
+        );
+        assert_eq!(
+            error(br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}"#),
+            Some(ReviewError::Malformed)
+        );
         for (pointer, value) in [
             ("/operation", json!("UPDATE")),
             ("/kind/kind", json!("Deployment")),
@@ -171,8 +177,8 @@ mod tests {
     #[test]
     fn answers_in_the_documented_form() {
         let request = Request::read(&body(&request())).unwrap_or_else(|error| panic!("{error}"));
-        let patch: Patch = serde_json::from_value(json!([{"op": "add", "path": "/metadata/labels", "value": {}}]))
-            .expect("a patch");
+        let patch: Patch =
+            serde_json::from_value(json!([{"op": "add", "path": "/metadata/labels", "value": {}}])).expect("a patch");
         let answer = request.allow(&patch, vec!["careful".to_owned()]).expect("serialisable");
         assert_eq!(
             serde_json::to_value(answer).expect("serialisable"),

@@ -118,11 +118,13 @@ pub async fn answers(address: SocketAddr, name: &str, bundle: &str) -> bool {
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let Ok(builder) = rustls::ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13])
+    let Ok(builder) =
+        rustls::ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13])
     else {
         return false;
     };
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()));
+    let connector =
+        tokio_rustls::TlsConnector::from(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()));
     let Ok(name) = ServerName::try_from(name.to_owned()) else { return false };
     let handshake = async { connector.connect(name, TcpStream::connect(address).await?).await };
     matches!(timeout(Duration::from_secs(1), handshake).await, Ok(Ok(_)))

@@ -45,7 +45,8 @@ fn next(current: Option<&Keys>, now: Timestamp) -> Result<Option<Keys>, MakeErro
     }
     let private = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| MakeError)?;
     let pair = Ed25519KeyPair::from_pkcs8(private.as_ref()).map_err(|_| MakeError)?;
-    let key = Key { private: STANDARD.encode(private.as_ref()), public: STANDARD.encode(pair.public_key()), since: now };
+    let key =
+        Key { private: STANDARD.encode(private.as_ref()), public: STANDARD.encode(pair.public_key()), since: now };
     Ok(Some(Keys { keys: vec![key] }))
 }
 

@@ -64,7 +64,12 @@ impl From<CanaryError> for EntryState {
 }
 
 /// Sends the canary until it brings the revision back.
-pub async fn confirm(client: &Client, namespace: &str, image: &str, expected: &Configuration) -> Result<(), CanaryError> {
+pub async fn confirm(
+    client: &Client,
+    namespace: &str,
+    image: &str,
+    expected: &Configuration,
+) -> Result<(), CanaryError> {
     let api = Api::<Pod>::namespaced(client.clone(), namespace);
     let mut pauses = PAUSES.into_iter();
     loop {
@@ -85,7 +90,8 @@ pub async fn confirm(client: &Client, namespace: &str, image: &str, expected: &C
 }
 
 async fn send(api: &Api<Pod>, image: &str, configuration: &str) -> Result<Option<String>, CallError> {
-    let parameters = PostParams { dry_run: true, field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    let parameters =
+        PostParams { dry_run: true, field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
     let pod = within(api.create(&parameters, &pod(image, configuration))).await?;
     Ok(pod.annotations().get(names::CANARY_ANNOTATION).cloned())
 }

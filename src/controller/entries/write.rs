@@ -52,7 +52,10 @@ impl From<WriteError> for EntryState {
             WriteError::Missing { .. } => "install the chart again",
             WriteError::Read { .. } | WriteError::Write { .. } => "it is tried again; check the operator's role",
         };
-        Self::Failed { reason: Reason::ConfigurationRefused, message: format!("{}; {remedy}", crate::telemetry::chain(&error)) }
+        Self::Failed {
+            reason: Reason::ConfigurationRefused,
+            message: format!("{}; {remedy}", crate::telemetry::chain(&error)),
+        }
     }
 }
 

@@ -54,7 +54,12 @@ async fn nothing_is_synced_before_the_list_is_complete() {
 #[tokio::test]
 async fn repeated_events_change_nothing() {
     let pods = Pods::default();
-    let events = vec![Event::Apply(pod("a", "1")), Event::Apply(pod("a", "1")), Event::Delete(pod("a", "1")), Event::Delete(pod("a", "1"))];
+    let events = vec![
+        Event::Apply(pod("a", "1")),
+        Event::Apply(pod("a", "1")),
+        Event::Delete(pod("a", "1")),
+        Event::Delete(pod("a", "1")),
+    ];
     assert_eq!(changes(&pods, events).await, ["+a:1", "-a:1"]);
 }
 

@@ -98,12 +98,19 @@ fn pools_have_no_effect_where_the_cluster_or_the_operator_lives() {
 #[test]
 fn a_full_configuration_keeps_the_oldest_and_refuses_the_rest() {
     let pools: Vec<_> = (0..ENTRIES_MAX + 2).map(|number| pool("shop", &format!("orders-{number}"))).collect();
-    let candidates: Vec<_> =
-        pools.iter().enumerate().map(|(age, pool)| Candidate { pool, created: -i64::try_from(age).expect("small") }).collect();
+    let candidates: Vec<_> = pools
+        .iter()
+        .enumerate()
+        .map(|(age, pool)| Candidate { pool, created: -i64::try_from(age).expect("small") })
+        .collect();
     let plan = plan(&installation(1), &candidates);
     assert_eq!(plan.configurations[0].entries.len(), ENTRIES_MAX + 1);
-    let full: Vec<_> =
-        plan.places.iter().filter(|(_, place)| **place == Place::Full("weir-0".to_owned())).map(|(key, _)| &*key.name).collect();
+    let full: Vec<_> = plan
+        .places
+        .iter()
+        .filter(|(_, place)| **place == Place::Full("weir-0".to_owned()))
+        .map(|(key, _)| &*key.name)
+        .collect();
     assert_eq!(full, ["orders-0", "orders-1"], "the youngest");
 }
 

@@ -49,7 +49,10 @@ async fn asked(answer: Vec<u8>, times: usize, then_close: bool) -> Result<Report
 async fn takes_a_report_of_the_contract() {
     let report = asked(ok(GOOD), 1, false).await.expect("good");
     assert_eq!((report.metrics.active_connections, report.utilization.busy_percent), (1, Some(10.0)));
-    assert!(asked(ok(&GOOD.replace(r#","pod":"u1""#, "")), 1, false).await.is_ok(), "an application may not know its pod");
+    assert!(
+        asked(ok(&GOOD.replace(r#","pod":"u1""#, "")), 1, false).await.is_ok(),
+        "an application may not know its pod"
+    );
 }
 
 #[tokio::test]

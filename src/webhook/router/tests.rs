@@ -22,10 +22,14 @@ fn pool(name: &str, min: i32) -> Value {
 }
 
 fn webhook() -> Arc<Webhook> {
-    let pools = [pool("orders", 5), pool("broken", 50), json!({
-        "apiVersion": "weir.dev/v1alpha1", "kind": "ConnectionPool",
-        "metadata": {"namespace": "shop", "name": "undecodable"}, "spec": {"profile": 7},
-    })];
+    let pools = [
+        pool("orders", 5),
+        pool("broken", 50),
+        json!({
+            "apiVersion": "weir.dev/v1alpha1", "kind": "ConnectionPool",
+            "metadata": {"namespace": "shop", "name": "undecodable"}, "spec": {"profile": 7},
+        }),
+    ];
     let pools = pools.into_iter().map(|pool| serde_json::from_value(pool).expect("guarded"));
     let sidecar = Sidecar {
         image: "weir/sidecar:test".to_owned(),
@@ -74,7 +78,8 @@ fn allowed(pod: &Value, (status, body): (StatusCode, String)) -> (Value, Value) 
     assert_eq!((&response["uid"], &response["allowed"]), (&json!("5c9a"), &json!(true)));
     let mut patched = pod.clone();
     if let Some(patch) = response["patch"].as_str() {
-        let patch: json_patch::Patch = serde_json::from_slice(&STANDARD.decode(patch).expect("base64")).expect("a patch");
+        let patch: json_patch::Patch =
+            serde_json::from_slice(&STANDARD.decode(patch).expect("base64")).expect("a patch");
         json_patch::patch(&mut patched, &patch).expect("applies");
     }
     (response, patched)
@@ -129,11 +134,15 @@ async fn garbage_is_refused_without_harm() {
         assert!(!text.contains("hidden"));
     }
     // Shapes that no pod has, but a body may.
-    for pod in [json!({}), json!({"spec": 1}), json!({"spec": {"containers": [null, 3, {"env": "x"}]}, "metadata": []})] {
+    for pod in [json!({}), json!({"spec": 1}), json!({"spec": {"containers": [null, 3, {"env": "x"}]}, "metadata": []})]
+    {
         let (status, body) = post(&webhook, "/inject/shop/orders", review(&pod, false)).await;
         assert!(status == StatusCode::OK || status == StatusCode::INTERNAL_SERVER_ERROR, "{status} {body}");
     }
-    assert_eq!(post(&webhook, "/inject/other/orders", review(&pod(&json!({})), false)).await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        post(&webhook, "/inject/other/orders", review(&pod(&json!({})), false)).await.0,
+        StatusCode::BAD_REQUEST
+    );
     assert_eq!(post(&webhook, "/elsewhere", "").await.0, StatusCode::NOT_FOUND);
 }
 
