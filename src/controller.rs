@@ -120,13 +120,8 @@ fn error_policy(pool: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Act
     Action::requeue(again)
 }
 
-/// Runs the loop until the process stops. `touched`: the stream of [`Pools::watch`].
-pub async fn run(
-    context: Arc<Context>,
-    touched: impl Stream<Item = Guarded> + Send + 'static,
-    touches: Arc<Touches>,
-    stopping: Stopping,
-) {
+/// Runs the loop until the process stops. The controller opens no watch: all its triggers are hints.
+pub async fn run(context: Arc<Context>, touches: Arc<Touches>, stopping: Stopping) {
     // A young process knows less than the statuses that it would overwrite.
     let warm = async {
         context.entries.wait_settled().await;
@@ -138,7 +133,7 @@ pub async fn run(
     }
     let resync = resync(Arc::clone(&context), Arc::clone(&touches));
     let store = context.pools.store();
-    let reconciles = Controller::for_stream(touched.map(Ok), store)
+    let reconciles = Controller::for_stream(stream::pending(), store)
         .with_config(Config::default().concurrency(CONCURRENCY))
         .reconcile_on(hints(touches))
         .graceful_shutdown_on(stopping.clone().wait())
@@ -174,7 +169,9 @@ async fn resync(context: Arc<Context>, touches: Arc<Touches>) {
             context.writes.forget(gone);
         }
         if all {
-            now.iter().for_each(|pool| touches.touch(pool.clone()));
+            for pool in &now {
+                touches.touch(pool.clone());
+            }
         }
         known = now;
     }

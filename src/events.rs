@@ -76,9 +76,9 @@ impl News {
         });
         let pool =
             written.into_iter().flat_map(|new| {
-                let saturated = turned(old, new, "Saturated").map(|(status, message)| match status {
-                    true => PoolNews { reason: "Saturated", warning: true, note: message },
-                    false => PoolNews { reason: "Recovered", warning: false, note: message },
+                let saturated = turned(old, new, "Saturated").map(|(warning, note)| {
+                    let reason = if warning { "Saturated" } else { "Recovered" };
+                    PoolNews { reason, warning, note }
                 });
                 let missed = turned(old, new, "Injected")
                     .filter(|(injected, _)| !injected)

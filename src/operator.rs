@@ -73,7 +73,8 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let mut tasks = Tasks::default();
     let (pods, reports, entries, touches) =
         (Arc::<Pods>::default(), Arc::<Reports>::default(), Arc::<Entries>::default(), Arc::<Touches>::default());
-    let (pools, touched) = Pools::watch(client.clone(), Arc::clone(&metrics), Arc::clone(&touches));
+    let (pools, watch) = Pools::watch(client.clone(), Arc::clone(&metrics), Arc::clone(&touches), tasks.stopping());
+    tasks.spawn("pools", watch);
 
     let document = |secret: &str| Document::new(client.clone(), &options.namespace, secret);
     let keeper = Keeper::new(document(&options.certificate_secret), options.names(), Arc::clone(&metrics));
@@ -128,7 +129,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
         writes: controller::apply::Writes::default(),
         status_interval: options.status_interval,
     });
-    tasks.spawn("controller", controller::run(context, touched, touches, tasks.stopping()));
+    tasks.spawn("controller", controller::run(context, touches, tasks.stopping()));
 
     let keys = document(&options.signing_keys_secret);
     let tls = server::tls(resolver).map_err(Error::Tls)?;

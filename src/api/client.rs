@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::BodyExt as _;
+use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use kube::client::{Body, ClientBuilder};
 use kube::{Client, Config};
@@ -83,7 +83,7 @@ where
         Box::pin(async move {
             let response = response.await;
             if !watch {
-                return response.map(|response| response.map(|body| body.boxed_unsync()));
+                return response.map(|response| response.map(BodyExt::boxed_unsync));
             }
             activity.heard(&path);
             Ok(response?.map(|body| {

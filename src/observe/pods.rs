@@ -76,7 +76,7 @@ impl Pods {
                     listed.entry(pod.namespace.clone()).or_default().insert(pod.name.clone(), Arc::new(pod));
                 }
                 Ok(watcher::Event::InitDone) => {
-                    self.replace(std::mem::take(&mut listed), &changed);
+                    self.replace(&std::mem::take(&mut listed), &changed);
                     self.synced.send_if_modified(|synced| !std::mem::replace(synced, true));
                 }
                 Ok(watcher::Event::Apply(pod)) => {
@@ -114,9 +114,9 @@ impl Pods {
         old
     }
 
-    fn replace(&self, listed: Fleet, changed: &impl Fn(Change<'_>)) {
+    fn replace(&self, listed: &Fleet, changed: &impl Fn(Change<'_>)) {
         let old = std::mem::replace(&mut *self.fleet.write().unwrap_or_else(PoisonError::into_inner), listed.clone());
-        for (namespace, pods) in &listed {
+        for (namespace, pods) in listed {
             for (name, pod) in pods {
                 let before = old.get(namespace).and_then(|pods| pods.get(name));
                 if before != Some(pod) {

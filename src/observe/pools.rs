@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt as _};
+use futures::StreamExt as _;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -16,7 +16,7 @@ use super::touches::Touches;
 use crate::crd::ConnectionPool;
 use crate::metrics::Metrics;
 use crate::policy::entries::PoolKey;
-use crate::policy::validate::{ValidatedPool, validate};
+use crate::shutdown::Stopping;
 
 /// A pool, or what could be read of it.
 pub type Guarded = DeserializeGuard<ConnectionPool>;
@@ -29,44 +29,44 @@ pub struct Pools {
 }
 
 impl Pools {
-    /// A cache, and the stream that fills it and yields every pool that was touched. The stream never ends and never fails: it
-    /// reports its errors and backs off by itself, so whoever polls it goes on with the rest.
-    ///
-    /// After a relist every pool is touched once more: the first touch of one that is new comes before the cache has it.
+    /// A cache, and the task that fills it and touches every pool that changed. The task reports errors and backs off by itself, and
+    /// ends only with the process.
     pub fn watch(
         client: Client,
         metrics: Arc<Metrics>,
         touches: Arc<Touches>,
-    ) -> (Self, impl Stream<Item = Guarded> + Send + 'static) {
+        stopping: Stopping,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (store, writer) = reflector::store();
         let pools = Self { store, version: watch::Sender::new(0) };
+        let events = watcher(Api::<Guarded>::all(client), super::config()).default_backoff().reflect(writer);
         let inner = pools.clone();
-        let touched = watcher(Api::<Guarded>::all(client), super::config())
-            .default_backoff()
-            .reflect(writer)
-            .inspect(move |event| {
-                let changed = match event {
-                    Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_) | watcher::Event::InitDone) => true,
-                    Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => false,
-                    Err(error) => {
-                        metrics.failed("watch_pools");
-                        tracing::warn!(
-                            error = crate::telemetry::chain(error),
-                            "the watch of pools failed and is retried"
-                        );
-                        false
-                    }
-                };
-                if changed {
-                    inner.version.send_modify(|version| *version += 1);
-                }
-                if matches!(event, Ok(watcher::Event::InitDone)) {
-                    inner.all().iter().for_each(|pool| touches.touch(key(pool)));
-                }
-            })
-            .touched_objects()
-            .filter_map(|touched| std::future::ready(touched.ok()));
-        (pools, touched)
+        let follow = events.for_each(move |event| {
+            inner.follow(event, &metrics, &touches);
+            std::future::ready(())
+        });
+        let task = async move {
+            tokio::select! {
+                () = follow => {}
+                () = stopping.wait() => {}
+            }
+        };
+        (pools, task)
+    }
+
+    /// The cache has the event already.
+    fn follow(&self, event: Result<watcher::Event<Guarded>, watcher::Error>, metrics: &Metrics, touches: &Touches) {
+        match event {
+            Ok(watcher::Event::Apply(pool) | watcher::Event::Delete(pool)) => touches.touch(key(&pool)),
+            Ok(watcher::Event::InitDone) => self.all().iter().for_each(|pool| touches.touch(key(pool))),
+            Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => return,
+            Err(error) => {
+                metrics.failed("watch_pools");
+                tracing::warn!(error = crate::telemetry::chain(&error), "the watch of pools failed and is retried");
+                return;
+            }
+        }
+        self.version.send_modify(|version| *version += 1);
     }
 
     /// A cache that holds exactly these.
@@ -113,11 +113,6 @@ impl Pools {
     /// One pool.
     pub fn get(&self, key: &PoolKey) -> Option<Arc<Guarded>> {
         self.store.get(&ObjectRef::new(&key.name).within(&key.namespace))
-    }
-
-    /// One pool, if it is there and valid.
-    pub fn valid(&self, key: &PoolKey) -> Option<ValidatedPool> {
-        self.get(key)?.0.as_ref().ok().and_then(|pool| validate(pool).ok())
     }
 
     /// As [`Pools::get`], but waits a while for a pool that this cache does not have yet.

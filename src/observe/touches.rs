@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use crate::policy::entries::PoolKey;
 
 /// How long hints are gathered after the first one. Not extended by later ones, so a busy pool is not starved.
-const GATHER: Duration = Duration::from_millis(200);
+const GATHER: Duration = Duration::from_millis(100);
 
 /// The pools to look at.
 #[derive(Debug, Default)]
@@ -53,6 +53,6 @@ mod tests {
         assert_eq!(touches.take().await, BTreeSet::from([a.clone(), b]));
         touches.touch(a.clone());
         assert_eq!(touches.take().await, BTreeSet::from([a]));
-        assert!(tokio::time::timeout(Duration::from_secs(60), touches.take()).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_mins(1), touches.take()).await.is_err());
     }
 }

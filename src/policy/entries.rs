@@ -185,7 +185,7 @@ fn canary(installation: &Installation, configuration: &str, revision: &str) -> V
         CANARY,
         &format!("/canary/{revision}"),
         &installation.namespace,
-        json!({"matchLabels": {names::CANARY_LABEL: configuration}}),
+        &json!({"matchLabels": {names::CANARY_LABEL: configuration}}),
         FailurePolicy::Fail,
     )
 }
@@ -197,7 +197,7 @@ fn entry(installation: &Installation, pool: &ValidatedPool) -> Value {
         &format!("{}.{}.{}", hex(&key.to_string(), 5), pool.name, names::GROUP),
         &format!("/inject/{key}"),
         &pool.namespace,
-        selector(&pool.selector),
+        &selector(&pool.selector),
         pool.failure_policy,
     )
 }
@@ -213,7 +213,7 @@ fn webhook(
     name: &str,
     path: &str,
     namespace: &str,
-    object_selector: Value,
+    object_selector: &Value,
     failure_policy: FailurePolicy,
 ) -> Value {
     let bundle = &installation.ca_bundle;

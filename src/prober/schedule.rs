@@ -45,13 +45,12 @@ impl Schedule {
     pub fn update(&mut self, targets: BTreeMap<Instance, Target>, now: Duration, unit: impl Fn() -> f64) {
         let mut known = std::mem::take(&mut self.slots);
         for (instance, target) in targets {
-            let slot = match known.remove(&instance) {
+            let slot = if let Some(slot) = known.remove(&instance) {
                 // Another interval may be far shorter than what is left of the old one.
-                Some(slot) => Slot { due: slot.due.min(now + target.interval), target, ..slot },
-                None => {
-                    let due = now + SPREAD.min(target.interval).mul_f64(unit());
-                    Slot { target, due, running: false, asked: false }
-                }
+                Slot { due: slot.due.min(now + target.interval), target, ..slot }
+            } else {
+                let due = now + SPREAD.min(target.interval).mul_f64(unit());
+                Slot { target, due, running: false, asked: false }
             };
             self.slots.insert(instance, slot);
         }

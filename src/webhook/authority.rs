@@ -89,12 +89,9 @@ pub fn next(
     if authorities.last().is_none_or(|newest| newest.until < now + AUTHORITY_REST) {
         authorities.push(authority(now)?);
     }
-    let signer = authorities
-        .iter()
-        .rfind(|authority| authority.since + OVERLAP <= now)
-        .or(authorities.first())
-        .expect("one was pushed where none was left")
-        .clone();
+    let signer =
+        authorities.iter().rfind(|authority| authority.since + OVERLAP <= now).or_else(|| authorities.first()).cloned();
+    let Some(signer) = signer else { return Ok(None) };
 
     let kept = current
         .map(|current| &current.leaf)
@@ -113,7 +110,10 @@ pub fn next(
 
 fn authority(now: Timestamp) -> Result<Authority, IssueError> {
     let key = KeyPair::generate()?;
-    let id = key.public_key_raw().iter().rev().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
+    let id = format!(
+        "{:016x}",
+        key.public_key_raw().iter().rev().take(8).fold(0_u64, |all, byte| all << 8 | u64::from(*byte))
+    );
     let until = now + AUTHORITY_LIFE;
     let mut params = authority_params(&id);
     validity(&mut params, now, until);

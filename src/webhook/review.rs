@@ -132,7 +132,7 @@ mod tests {
         json!({
             "uid": "5c9a", "namespace": "shop", "operation": "CREATE", "dryRun": true, "userInfo": {},
             "kind": {"group": "", "version": "v1", "kind": "Pod"},
-            "object": {"spec": {"futureField": 12345678901234567890_u64}},
+            "object": {"spec": {"futureField": 12_345_678_901_234_567_890_u64}},
         })
     }
 

@@ -30,7 +30,7 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
 /// Between two requests, and for the headers of the second. Longer than the 90 s after which an API server closes an idle
 /// connection by itself: if we closed first, a review could get lost between the two.
-const IDLE: Duration = Duration::from_secs(120);
+const IDLE: Duration = Duration::from_mins(2);
 /// Bytes of headers.
 const HEADERS: usize = 16 * 1024;
 /// Pause after a failed accept: the descriptors are used up, and trying at once would only spin.

@@ -90,8 +90,7 @@ pub async fn confirm(
 }
 
 async fn send(api: &Api<Pod>, image: &str, configuration: &str) -> Result<Option<String>, CallError> {
-    let parameters =
-        PostParams { dry_run: true, field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    let parameters = PostParams { dry_run: true, field_manager: Some(names::FIELD_MANAGER.to_owned()) };
     let pod = within(api.create(&parameters, &pod(image, configuration))).await?;
     Ok(pod.annotations().get(names::CANARY_ANNOTATION).cloned())
 }

@@ -63,7 +63,7 @@ async fn an_answer_of_another_pod_is_nobodys() {
 #[tokio::test]
 async fn nonsense_is_malformed() {
     for body in [
-        "".to_owned(),
+        String::new(),
         "{}".to_owned(),
         "[]".to_owned(),
         GOOD.replace(":30.0", ":NaN"),

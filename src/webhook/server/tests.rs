@@ -55,7 +55,7 @@ async fn a_silent_or_talkative_stranger_harms_nobody() {
     let _silent = TcpStream::connect(address).await.expect("listens");
     let mut garbage = TcpStream::connect(address).await.expect("listens");
     garbage.write_all(&[0x16, 0x03, 0x01, 0xff, 0xff, 0x00]).await.expect("open");
-    garbage.write_all(&[0; 70_000]).await.ok();
+    garbage.write_all(&vec![0; 70_000]).await.ok();
     let mut answer = Vec::new();
     let ended = tokio::time::timeout(Duration::from_secs(30), garbage.read_to_end(&mut answer)).await;
     assert!(ended.is_ok(), "it is disconnected");
