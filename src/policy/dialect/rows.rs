@@ -15,7 +15,7 @@ const fn seconds(limit: Limit, name: &'static str, least: u64) -> Lever {
     Lever { limit, channel: Channel::Url, name, unit: Unit::Seconds, least, most: INT, zero: Zero::Never }
 }
 
-pub(super) static NONE: Dialect = Dialect {
+pub(super) const NONE: Dialect = Dialect {
     id: "none",
     schemes: POSTGRES,
     levers: &[],
@@ -31,7 +31,7 @@ pub(super) static NONE: Dialect = Dialect {
 };
 
 /// Prisma's Rust engine, up to version 6. Prisma 7 with driver adapters reads none of these: it is `node-postgres`.
-static PRISMA: Dialect = Dialect {
+const PRISMA: Dialect = Dialect {
     id: "prisma",
     schemes: POSTGRES,
     levers: &[
@@ -53,7 +53,7 @@ static PRISMA: Dialect = Dialect {
 };
 
 /// node-postgres, and what stands on it: TypeORM, Knex, Sequelize, Drizzle over pg, Prisma 7. Its pool is set in code only.
-static NODE_POSTGRES: Dialect = Dialect {
+const NODE_POSTGRES: Dialect = Dialect {
     id: "node-postgres",
     schemes: POSTGRES,
     levers: &[],
@@ -69,7 +69,7 @@ static NODE_POSTGRES: Dialect = Dialect {
 };
 
 /// libpq and what stands on it: psql, psycopg, diesel, ruby-pg. It raises a connect_timeout of 1 to 2.
-static LIBPQ: Dialect = Dialect {
+const LIBPQ: Dialect = Dialect {
     id: "libpq",
     schemes: POSTGRES,
     levers: &[seconds(Limit::ConnectTimeout, "connect_timeout", 2)],

@@ -71,7 +71,7 @@ const HOP: [&str; 29] = [
 /// pool parameters. Refuses a URL whose server or TLS policy the sidecar could not stand in for.
 pub fn redirect(url: &Url<'_>, dialect: &Dialect, to: &Redirect<'_>) -> Result<Edited, UrlError> {
     url.hosts(dialect)?;
-    url.user(dialect)?;
+    url.user(dialect)?.filter(|user| !user.is_empty()).ok_or(UrlError::NoUser)?;
     url.database(dialect)?;
     url.password(dialect)?;
     url.ssl(dialect)?;

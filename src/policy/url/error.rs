@@ -36,6 +36,9 @@ pub enum UrlError {
     /// No host at all.
     #[error("it names no host")]
     NoHost,
+    /// No user, so that the library takes the one that its process runs as.
+    #[error("it names no user")]
+    NoUser,
     /// A Unix socket, which lies in the application's container.
     #[error("it names a Unix socket, which the sidecar can't reach")]
     Socket,

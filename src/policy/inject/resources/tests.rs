@@ -12,7 +12,7 @@ fn of(containers: Value) -> Option<Value> {
 
 #[test]
 fn a_pod_keeps_its_class() {
-    let limits = json!({"cpu": "500m", "memory": "128Mi"});
+    let limits = json!({"cpu": "250m", "memory": "128Mi"});
     let requests = json!({"cpu": "10m", "memory": "16Mi"});
     let best_effort =
         json!([{}, {"resources": {}}, {"resources": {"requests": {"cpu": "0", "ephemeral-storage": "1Gi"}}}]);
