@@ -37,7 +37,7 @@ impl Default for Resources {
 
 /// The `resources` of our container; `None` where it must not have any: in a BestEffort pod, and in one whose resources are set for
 /// the whole pod, since a request of ours could pass them.
-pub(super) fn fitting(pod: &Pod<'_>, resources: &Resources) -> Option<Value> {
+pub(super) fn fitting(pod: Pod<'_>, resources: &Resources) -> Option<Value> {
     if pod.spec().and_then(|spec| spec.get("resources")).is_some_and(|whole| !absent(whole)) {
         return None;
     }
