@@ -1,7 +1,7 @@
 //! The table itself. Sources: libpq's documentation (PostgreSQL manual, 34.1) and fe-connect.c; pg-connection-string 2.x;
 //! prisma-engines quaint/src/connector/postgres/url.rs and quaint/src/pooled.rs.
 
-use super::{Channel, Dialect, Duplicate, Fact, Lever, Limit, SslRule, Unit, Unknown, Zero};
+use super::{Channel, Decoding, Dialect, Duplicate, Fact, Lever, Limit, SslRule, Unit, Unknown, Zero};
 
 const POSTGRES: &[&str] = &["postgres", "postgresql"];
 const EVERY_FACT: &[Fact] = &[Fact::Host, Fact::HostAddress, Fact::Port, Fact::User, Fact::Password, Fact::Database];
@@ -24,7 +24,7 @@ pub(super) const NONE: Dialect = Dialect {
     ssl: SslRule::Libpq,
     facts: EVERY_FACT,
     multi_host: true,
-    plus_is_space: false,
+    decoding: Decoding::Plain,
     reads_environment: true,
     default_database: None,
     transaction: &[],
@@ -46,7 +46,7 @@ const PRISMA: Dialect = Dialect {
     ssl: SslRule::Prisma,
     facts: &[Fact::Host],
     multi_host: false,
-    plus_is_space: true,
+    decoding: Decoding::Form,
     reads_environment: false,
     default_database: Some("postgres"),
     transaction: &[],
@@ -62,7 +62,7 @@ const NODE_POSTGRES: Dialect = Dialect {
     ssl: SslRule::NodePostgres,
     facts: &[Fact::Host, Fact::Port, Fact::User, Fact::Password],
     multi_host: false,
-    plus_is_space: true,
+    decoding: Decoding::Script,
     reads_environment: true,
     default_database: None,
     transaction: &[],
@@ -78,7 +78,7 @@ const LIBPQ: Dialect = Dialect {
     ssl: SslRule::Libpq,
     facts: EVERY_FACT,
     multi_host: true,
-    plus_is_space: false,
+    decoding: Decoding::Plain,
     reads_environment: true,
     default_database: None,
     transaction: &[],

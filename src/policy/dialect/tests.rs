@@ -123,6 +123,9 @@ fn sslmode_as_libpq_reads_it() {
             (&[("sslmode", "require"), ("sslmode", "disable")], Err(UrlError::DuplicateKey("sslmode"))),
             (&[("channel_binding", "prefer")], Ok(Prefer)),
             (&[("channel_binding", "require")], Err(UrlError::ClientCheck("channel_binding"))),
+            (&[("channel_binding", "")], Ok(Prefer)),
+            (&[("target_session_attrs", "any")], Ok(Prefer)),
+            (&[("target_session_attrs", "primary")], Err(UrlError::Unsupported("target_session_attrs"))),
             (&[("ssl_min_protocol_version", "TLSv1.2")], Ok(Prefer)),
             (&[("ssl_min_protocol_version", "TLSv1.3")], Err(UrlError::ClientCheck("ssl_min_protocol_version"))),
         ] {
@@ -161,6 +164,8 @@ fn sslmode_as_node_postgres_reads_it() {
         (&[("uselibpqcompat", "false"), ("sslmode", "require")], Ok(VerifyFull)),
         (&[("sslrootcert", "system")], Err(UrlError::ClientFile("sslrootcert"))),
         (&[("channel_binding", "require")], Ok(Disable)),
+        (&[("enableChannelBinding", "true")], Err(UrlError::ClientCheck("enableChannelBinding"))),
+        (&[("sslnegotiation", "direct")], Err(UrlError::Unsupported("sslnegotiation"))),
     ] {
         assert_eq!(ssl("node-postgres", query), expected, "{query:?}");
     }

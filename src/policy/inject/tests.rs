@@ -127,3 +127,18 @@ fn settings(pod: &Value) -> Settings {
     let text = variables.iter().find_map(|variable| variable.strip_prefix("WEIR_SETTINGS=")).expect("settings");
     serde_json::from_str(&unescape(text)).expect("settings read back")
 }
+
+/// Compares the pod as injected with `golden/NAME`.
+fn golden(name: &str, current: &str, pod: &Value, pool: &ValidatedPool) {
+    let injected = injected(pod, pool);
+    // Nothing of ours is misspelt: what Kubernetes' own types do not know would be lost on the way through them.
+    let typed: k8s_openapi::api::core::v1::Pod = serde_json::from_value(injected.clone()).expect("a pod");
+    assert_eq!(serde_json::to_value(typed).expect("JSON"), injected);
+    let yaml = serde_saphyr::to_string(&injected).expect("JSON is YAML");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        let path = format!("{}/src/policy/inject/golden/{name}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::write(path, yaml).expect("the source tree is writable");
+    } else {
+        assert_eq!(yaml, current, "{name} differs; UPDATE_GOLDEN=1 writes it anew");
+    }
+}

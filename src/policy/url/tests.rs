@@ -52,7 +52,7 @@ fn redirects_and_leaves_every_other_byte() {
         // sslmode in place; its relatives go, in any position.
         ("postgres://u@db/app?sslmode=require&a=b", "postgres://u@127.0.0.1:6432/app?sslmode=disable&a=b"),
         (
-            "postgres://u@db/app?ssl_min_protocol_version=TLSv1.2&a=b&sslnegotiation=direct",
+            "postgres://u@db/app?ssl_min_protocol_version=TLSv1.2&a=b&sslnegotiation=postgres",
             "postgres://u@127.0.0.1:6432/app?a=b&sslmode=disable",
         ),
         ("postgres://u@db/app?sslsni=1&sslcompression=0", "postgres://u@127.0.0.1:6432/app?sslmode=disable"),
@@ -64,7 +64,7 @@ fn redirects_and_leaves_every_other_byte() {
         ("postgres://u@db/app?%73slmode=require", "postgres://u@127.0.0.1:6432/app?%73slmode=disable"),
         // Several hosts become one, and what chose between them goes.
         (
-            "postgres://u:p@a:1,b:2,[::1]:3/app?target_session_attrs=read-write&load_balance_hosts=random&x=y",
+            "postgres://u:p@a:1,b:2,[::1]:3/app?target_session_attrs=any&load_balance_hosts=disable&x=y",
             "postgres://u:weir@127.0.0.1:6432/app?x=y&sslmode=disable",
         ),
         ("postgres://u@[2001:db8::1]:5432/app", "postgres://u@127.0.0.1:6432/app?sslmode=disable"),
@@ -145,6 +145,10 @@ fn refuses_what_libraries_read_differently() {
         ("postgres://u@db/app?passfile=/pgpass", UrlError::ClientFile("passfile")),
         ("postgres://u@db/app?sslmode=require&channel_binding=require", UrlError::ClientCheck("channel_binding")),
         ("postgres://u@db/app?require_auth=scram-sha-256", UrlError::ClientCheck("require_auth")),
+        ("postgres://u@a,b/app?target_session_attrs=read-write", UrlError::Unsupported("target_session_attrs")),
+        ("postgres://u@a,b/app?load_balance_hosts=random", UrlError::Unsupported("load_balance_hosts")),
+        ("postgres://u@db/app?sslmode=require&sslnegotiation=direct", UrlError::Unsupported("sslnegotiation")),
+        ("postgres://u@db/app?replication=database", UrlError::Unsupported("replication")),
         ("postgres://u@db/app?sslmode=no-verify", UrlError::SslMode),
         ("postgres://u@db/app?ssl=false", UrlError::SslMode),
         ("postgres://u@db/app?sslmode=require&sslrootcert=system", UrlError::SslMode),
@@ -220,6 +224,17 @@ fn reads_user_password_database_and_pairs() {
 }
 
 #[test]
+fn node_postgres_leaves_reserved_characters_of_a_database_encoded() {
+    // decodeURI, not decodeURIComponent: these are the names that it asks the server for.
+    let database = |id, path: &str| {
+        let text = format!("postgres://u@db/{path}");
+        Url::parse(text.as_bytes(), dialect(id)).and_then(|url| url.database(dialect(id)))
+    };
+    assert_eq!(database("node-postgres", "a%24b%2fc%20d%C3%BC"), Ok(Some("a%24b%2fc dü".into())));
+    assert_eq!(database("libpq", "a%24b%2fc%20d%C3%BC"), Ok(Some("a$b/c dü".into())));
+}
+
+#[test]
 fn pool_parameters_are_set_once() {
     let set = |text: &str, existing| {
         let url = Url::parse(text.as_bytes(), dialect("prisma"))?;
@@ -268,15 +283,18 @@ fn pool_parameters_are_set_once() {
 
 #[test]
 fn a_placeholder_url_splits_into_what_was_asked_for() {
-    let text = placeholder(6433, "we ir$", "a/b", &prisma_parameters());
+    let text = placeholder(6433, "we ir$", "a b$", &prisma_parameters());
     assert_eq!(
         text,
-        "postgresql://we%20ir%24:weir@127.0.0.1:6433/a%2Fb?sslmode=disable&connection_limit=20&pool_timeout=10"
+        "postgresql://we%20ir%24:weir@127.0.0.1:6433/a%20b$$?sslmode=disable&connection_limit=20&pool_timeout=10"
     );
-    let url = Url::parse(text.as_bytes(), dialect("prisma")).expect("splits");
-    assert_eq!(url.user(dialect("prisma")), Ok(Some("we ir$".into())));
-    assert_eq!(url.database(dialect("prisma")), Ok(Some("a/b".into())));
-    assert_eq!(url.ssl(dialect("prisma")), Ok(SslPolicy::Disable));
+    for id in ["none", "prisma", "node-postgres", "libpq"] {
+        let (text, dialect) = (unescape(&text), dialect(id));
+        let url = Url::parse(text.as_bytes(), dialect).expect("splits");
+        assert_eq!(url.user(dialect), Ok(Some("we ir$".into())));
+        assert_eq!(url.database(dialect), Ok(Some("a b$".into())));
+        assert_eq!(url.ssl(dialect), Ok(SslPolicy::Disable));
+    }
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn a_key_of_a_secret_becomes_a_file_of_the_sidecar() {
         environment(&pod)[..2],
         [
             "A=b",
-            "DATABASE_URL=postgresql://a%20b:weir@127.0.0.1:6432/d%241?sslmode=disable&connection_limit=20\
+            "DATABASE_URL=postgresql://a%20b:weir@127.0.0.1:6432/d$$1?sslmode=disable&connection_limit=20\
              &max_idle_connection_lifetime=30&connect_timeout=10&pool_timeout=10&max_connection_lifetime=1800"
         ]
     );

@@ -4,16 +4,6 @@
 
 use super::*;
 
-fn golden(name: &str, current: &str, pod: &Value, pool: &ValidatedPool) {
-    let yaml = serde_saphyr::to_string(&injected(pod, pool)).expect("JSON is YAML");
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        let path = format!("{}/src/policy/inject/golden/{name}", env!("CARGO_MANIFEST_DIR"));
-        std::fs::write(path, yaml).expect("the source tree is writable");
-    } else {
-        assert_eq!(yaml, current, "{name} differs; UPDATE_GOLDEN=1 writes it anew");
-    }
-}
-
 #[test]
 fn a_pod_of_a_deployment() {
     let mut pod = pod(json!([{
