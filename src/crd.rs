@@ -83,7 +83,7 @@ pub struct ConnectionPoolSpec {
     /// The client library of the application. It decides which pool parameters are added to the URL's query, and how the URL's
     /// `sslmode` is read. Default `none`: the query is left as it is, which every library understands. Set it so that the
     /// library's own pool is sized like this one. Example: `prisma`.
-    #[schemars(extend("enum" = dialect::ids()))]
+    #[schemars(extend("enum" = dialect::ids().collect::<Vec<_>>()))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
 

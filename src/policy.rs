@@ -12,9 +12,12 @@
 pub mod dialect;
 pub mod duration;
 pub mod health;
+#[cfg(feature = "operator")]
+pub mod inject;
 pub mod limits;
 pub mod reasons;
 pub mod settings;
+pub mod url;
 #[cfg(feature = "operator")]
 pub mod status;
 #[cfg(feature = "operator")]

@@ -153,7 +153,7 @@ fn client(spec: &ConnectionPoolSpec, found: &mut Violations) -> Option<&'static 
     let id = spec.client.as_deref().unwrap_or(CLIENT);
     let dialect = dialect::find(id);
     if dialect.is_none() {
-        found.unknown("spec.client", id, &dialect::ids());
+        found.unknown("spec.client", id, &dialect::ids().collect::<Vec<_>>());
     }
     dialect
 }
