@@ -17,9 +17,9 @@ pub mod inject;
 pub mod limits;
 pub mod reasons;
 pub mod settings;
-pub mod url;
 #[cfg(feature = "operator")]
 pub mod status;
+pub mod url;
 #[cfg(feature = "operator")]
 pub mod validate;
 pub mod verdict;
