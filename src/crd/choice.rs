@@ -34,6 +34,9 @@ impl<T: JsonSchema> JsonSchema for Choice<T> {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        T::json_schema(generator)
+        let mut words = T::json_schema(generator);
+        // The docs of the type and of its words: those of the field are the manual.
+        words.remove("description");
+        words
     }
 }

@@ -100,4 +100,4 @@ pub struct Probe {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
