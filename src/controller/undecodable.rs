@@ -15,7 +15,8 @@ use crate::crd::{ConnectionPool, ConnectionPoolStatus};
 use crate::observe::RESYNC;
 use crate::policy::entries::PoolKey;
 use crate::policy::status::{EntryState, Fleet, Observation, due, status};
-use crate::policy::validate::{Violation, read};
+use crate::policy::validate::Violation;
+use crate::policy::validate::read::read;
 
 /// Characters of the decoder's message that are passed on.
 const MESSAGE_MAX: usize = 512;
