@@ -3,4 +3,7 @@
 //! One thread owns every socket and runs the loop; a second one serves health, metrics and hello, and looks names up. They meet in
 //! [`figures`]: counters that only the loop writes, and two queues. The protocol's state machines do no I/O.
 
+pub mod boot;
+pub mod config;
 pub mod figures;
+pub mod termination;
