@@ -5,5 +5,8 @@
 
 pub mod boot;
 pub mod config;
+pub mod control;
 pub mod figures;
+pub mod metrics;
+pub mod target;
 pub mod termination;

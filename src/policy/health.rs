@@ -6,8 +6,6 @@
 
 mod alarm;
 mod parse;
-#[cfg(test)]
-mod tests;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -197,3 +195,6 @@ fn tenths_of_percent(part: u64, whole: u32) -> u32 {
     let whole = u64::from(whole.max(1));
     u32::try_from((part.saturating_mul(1000) + whole / 2) / whole).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,9 +17,6 @@ use crate::names::{
 use crate::policy::limits::{Limits, TIMEOUT_MIN};
 use crate::policy::settings::{SETTINGS_VERSION, Settings};
 
-#[cfg(test)]
-mod tests;
-
 /// Everything that the environment says.
 pub struct Config {
     /// What this instance may hold, and how it pools.
@@ -187,3 +184,6 @@ fn public_keys(text: &str) -> Result<Vec<PublicKey>, ConfigError> {
 fn malformed(variable: &'static str, reason: impl Into<String>, remedy: &'static str) -> ConfigError {
     ConfigError::Malformed { variable, reason: reason.into(), remedy }
 }
+
+#[cfg(test)]
+mod tests;
