@@ -1,0 +1,3 @@
+module weir.dev/tests/cluster/program
+
+go 1.26
