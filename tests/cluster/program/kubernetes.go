@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -23,8 +24,9 @@ func (c *cluster) certificates() (err error) {
 	apiNames := []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"}
 	_, err = c.authority.issue("apiserver", pkix.Name{CommonName: "kube-apiserver"}, apiNames, local, c.API, c.Node)
 	_, kubeletErr := c.authority.issue("kubelet-client", pkix.Name{CommonName: "kube-apiserver-kubelet-client"}, nil)
+	_, proxyErr := c.authority.issue("front-proxy", pkix.Name{CommonName: "front-proxy"}, nil)
 	_, postgresErr := c.authority.issue("postgresql", pkix.Name{CommonName: postgresHost}, postgresNames, local, c.Postgres, c.Node)
-	if err := errors.Join(err, kubeletErr, postgresErr, c.authority.signingKey()); err != nil {
+	if err := errors.Join(err, kubeletErr, proxyErr, postgresErr, c.authority.signingKey()); err != nil {
 		return err
 	}
 	for _, client := range []struct{ file, user, group string }{
@@ -85,7 +87,7 @@ func (c *cluster) startAPIServer(ctx context.Context) error {
 		name:  "kube-apiserver",
 		ready: func(ctx context.Context) error { return c.api.get(ctx, "/readyz", nil) },
 		limit: startLimit,
-		arguments: append([]string{c.program("kube-apiserver"),
+		arguments: slices.Concat([]string{c.program("kube-apiserver"),
 			"--etcd-servers", "http://127.0.0.1:2379",
 			"--bind-address", "0.0.0.0", "--secure-port", "6443", "--advertise-address", c.Node.String(),
 			"--service-cluster-ip-range", c.Services.String(),
@@ -98,8 +100,20 @@ func (c *cluster) startAPIServer(ctx context.Context) error {
 			"--service-account-key-file", c.file("certificates/tokens.pub"), "--service-account-signing-key-file", c.file("certificates/tokens.key"),
 			"--authorization-mode", "Node,RBAC", "--enable-admission-plugins", "NodeRestriction", "--allow-privileged",
 			"--audit-policy-file", c.AuditPolicy, "--audit-log-path", c.file("log/audit.log"), "--audit-log-maxsize", "1000",
-		}, c.APIServerFlags...),
+			"--requestheader-client-ca-file", c.file("certificates/ca.crt"), "--requestheader-allowed-names", "front-proxy",
+			"--requestheader-username-headers", "X-Remote-User", "--requestheader-group-headers", "X-Remote-Group",
+			"--requestheader-extra-headers-prefix", "X-Remote-Extra-",
+			"--proxy-client-cert-file", c.file("certificates/front-proxy.crt"), "--proxy-client-key-file", c.file("certificates/front-proxy.key"),
+		}, c.emulation(), c.APIServerFlags),
 	})
+}
+
+// emulation is for those whose features have to agree: the scheduler of today waits for resources that an older API lacks.
+func (c *cluster) emulation() []string {
+	if c.EmulatedVersion == "" {
+		return nil
+	}
+	return []string{"--emulated-version", c.EmulatedVersion}
 }
 
 // createObjects creates what every cluster has from the start.
@@ -128,9 +142,9 @@ func (c *cluster) startController(ctx context.Context, name string, port int, wo
 		name:  name,
 		ready: inOrder(answers(fmt.Sprintf("https://127.0.0.1:%d/healthz", port)), working),
 		limit: startLimit,
-		arguments: append([]string{c.program(name), "--kubeconfig", kubeconfig, "--authentication-kubeconfig", kubeconfig,
+		arguments: slices.Concat([]string{c.program(name), "--kubeconfig", kubeconfig, "--authentication-kubeconfig", kubeconfig,
 			"--authorization-kubeconfig", kubeconfig, "--leader-elect=false", "--bind-address", "127.0.0.1",
-			"--kube-api-qps", "200", "--kube-api-burst", "400"}, flags...),
+			"--kube-api-qps", "200", "--kube-api-burst", "400"}, c.emulation(), flags),
 	})
 }
 

@@ -40,6 +40,8 @@ type place struct {
 	PostgreSQL placePostgreSQL `json:"postgresql"`
 	AuditLog   string          `json:"auditLog"`
 	Cgroup     string          `json:"cgroup"`
+	// Interface is the machine's end of the cable.
+	Interface string `json:"interface"`
 }
 
 type placeAddresses struct {
@@ -119,6 +121,7 @@ func (c *cluster) place() place {
 		PostgreSQL: placePostgreSQL{filepath.Join(c.Dir, "postgresql/socket"), c.Node.String(), postgresHost, c.PostgresPrograms},
 		AuditLog:   filepath.Join(c.Dir, "log/audit.log"),
 		Cgroup:     c.Cgroup,
+		Interface:  c.Interface,
 	}
 }
 

@@ -20,8 +20,10 @@ type settings struct {
 	addresses
 	Dir              string
 	Cgroup           string
+	Interface        string
 	Programs         string
 	PostgresPrograms string
+	EmulatedVersion  string
 	APIServerFlags   []string
 	PostgresSettings []string
 	AuditPolicy      string
@@ -48,15 +50,12 @@ func up(arguments []string) error {
 	if *dir == "" || flags.NArg() > 0 {
 		return errors.New("usage: weir-cluster up --dir DIR [flags] (weir-cluster up -h lists them)")
 	}
-	if *emulated != "" {
-		apiserver = append(apiserver, "--emulated-version="+*emulated)
-	}
 	ended := endOfInput(*keep)
 
 	if err := checkRequirements(); err != nil {
 		return err
 	}
-	s := settings{APIServerFlags: apiserver, PostgresSettings: postgres, AuditPolicy: *audit}
+	s := settings{EmulatedVersion: *emulated, APIServerFlags: apiserver, PostgresSettings: postgres, AuditPolicy: *audit}
 	var err error
 	if s.PostgresPrograms, err = postgresPrograms(); err != nil {
 		return err
@@ -91,7 +90,7 @@ func run(path string, s settings, discard bool, ended context.Context) (err erro
 		return err
 	}
 	defer slot.release()
-	s.Dir, s.Cgroup, s.addresses = dir.path, slot.cgroup(), slot.addresses()
+	s.Dir, s.Cgroup, s.Interface, s.addresses = dir.path, slot.cgroup(), slot.link(), slot.addresses()
 
 	defer func() {
 		removed := time.Now()
