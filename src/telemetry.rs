@@ -3,6 +3,7 @@
 //! Lines go to standard error, as JSON unless a person reads them. Nothing that may hold a credential is ever passed here; the panic
 //! hook keeps that promise too: it says where, never what, since a panic's message may quote any value.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
 
 use tracing::Level;
@@ -39,6 +40,14 @@ pub fn start() {
         tracing::warn!(variable = ENV_LOG_FORMAT, "not one of \"json\" and \"text\": using the default");
     }
     report_panics();
+}
+
+/// An error and all its causes on one line: `cannot read "x": permission denied`.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(error.source(), |cause| cause.source()).fold(error.to_string(), |mut line, cause| {
+        let _ = write!(line, ": {cause}");
+        line
+    })
 }
 
 fn report_panics() {

@@ -97,6 +97,11 @@ impl Config {
     }
 }
 
+/// Where the application connects to, alone: all that the hook needs to know.
+pub fn listen_address(variable: impl Fn(&str) -> Option<OsString>) -> Result<SocketAddr, ConfigError> {
+    listen(&Variables(&variable))
+}
+
 struct Variables<'a>(&'a dyn Fn(&str) -> Option<OsString>);
 
 impl Variables<'_> {

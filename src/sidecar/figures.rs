@@ -52,6 +52,8 @@ pub struct Figures {
     pub bytes_out: AtomicU64,
     /// Cancel requests passed on.
     pub cancels: AtomicU64,
+    /// Turns of the loop: stands still while it sleeps, and moves when [`Commander::wake`] wakes it.
+    pub turns: AtomicU64,
     /// The last login at PostgreSQL: 0 none yet, 1 succeeded, else five bytes of SQLSTATE of its failure, big-endian in the low 40 bits.
     pub last_login: AtomicU64,
 }
@@ -115,8 +117,13 @@ impl Commander {
         // The command is queued before the bell rings, so a loop that was woken finds it. A full counter is a loop that has not
         // answered the bell yet.
         let sent = self.queue.send(command).is_ok();
-        let _ = rustix::io::write(&*self.bell, &1_u64.to_ne_bytes());
+        self.wake();
         sent
+    }
+
+    /// Makes the loop take a turn.
+    pub fn wake(&self) {
+        let _ = rustix::io::write(&*self.bell, &1_u64.to_ne_bytes());
     }
 }
 
@@ -138,6 +145,14 @@ impl AsFd for Commands {
 }
 
 impl Figures {
+    /// Whether the last login at PostgreSQL succeeded; `None` before the first.
+    pub fn reachable(&self) -> Option<bool> {
+        match self.last_login.load(Ordering::Relaxed) {
+            0 => None,
+            last => Some(last == 1),
+        }
+    }
+
     /// The five characters of [`Figures::last_login`], if it failed.
     pub fn last_failure(&self) -> Option<String> {
         let bytes = self.last_login.load(Ordering::Relaxed).to_be_bytes();

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use ring::digest::{SHA256, digest};
 use zeroize::Zeroizing;
 
+use crate::telemetry;
+
 /// Longest URL that is read; PostgreSQL's own limit of a start-up packet is 10 000 bytes.
 const BYTES_MAX: u64 = 64 * 1024;
 
@@ -60,7 +62,7 @@ impl UrlFile {
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.unreadable, true) {
-                    tracing::warn!(%error, "keeping the old connection URL");
+                    tracing::warn!(error = telemetry::chain(&error), "keeping the old connection URL");
                 }
                 None
             }
