@@ -2,14 +2,24 @@
 //!
 //! One thread owns every socket and runs the loop; a second one serves health, metrics and hello, and looks names up. They meet in
 //! [`figures`]: counters that only the loop writes, and two queues. The protocol's state machines do no I/O.
+//!
+//! - [`run`]: from the environment to the exit code; [`config`], [`boot`], [`harden`] and [`termination`] are its steps
+//! - [`control`]: the control thread, with [`metrics`]
+//! - [`target`], [`tls`], [`login`]: where to connect, as whom, and the start of a server connection
+//! - [`charge`], [`journal`]: what this instance may be costing PostgreSQL, and its memory across restarts
+//! - [`wait`]: the hook that keeps the application back until the listener is up
 
 pub mod boot;
+pub mod charge;
 pub mod config;
 pub mod control;
 pub mod figures;
 pub mod harden;
+pub mod journal;
+pub mod login;
 pub mod metrics;
 pub mod run;
 pub mod target;
 pub mod termination;
+pub mod tls;
 pub mod wait;
