@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::names::{
     ENV_CONTROL, ENV_LISTEN, ENV_POD_UID, ENV_PUBLIC_KEYS, ENV_SETTINGS, ENV_STATE, ENV_URL, ENV_URL_FILE,
 };
+use crate::policy::dialect::{self, Dialect};
 use crate::policy::limits::{Limits, TIMEOUT_MIN};
 use crate::policy::settings::{SETTINGS_VERSION, Settings};
 
@@ -21,6 +22,8 @@ use crate::policy::settings::{SETTINGS_VERSION, Settings};
 pub struct Config {
     /// What this instance may hold, and how it pools.
     pub settings: Settings,
+    /// How the application's library reads its URL.
+    pub dialect: &'static Dialect,
     /// Where the connection URL is.
     pub url: UrlSource,
     /// Where the application connects to; loopback.
@@ -85,8 +88,10 @@ impl Config {
     /// Reads the environment through `variable`, which gives a variable's value.
     pub fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
         let variables = Variables(&variable);
+        let settings = settings(&variables.required(ENV_SETTINGS)?)?;
         Ok(Self {
-            settings: settings(&variables.required(ENV_SETTINGS)?)?,
+            dialect: dialect(&settings.client)?,
+            settings,
             url: url(&variables)?,
             listen: listen(&variables)?,
             control: variables.address(ENV_CONTROL, "give address:port, as in 0.0.0.0:9187")?,
@@ -143,6 +148,14 @@ fn settings(text: &str) -> Result<Settings, ConfigError> {
         return Err(refused("has a timeout below 1s in limits".to_owned()));
     }
     Ok(settings)
+}
+
+fn dialect(id: &str) -> Result<&'static Dialect, ConfigError> {
+    // It decides how much the server has to prove, so it is never guessed.
+    dialect::find(id).ok_or_else(|| {
+        let known: Vec<_> = dialect::ids().collect();
+        malformed(ENV_SETTINGS, format!("names the client {id:?}, known are {}", known.join(", ")), INJECTED)
+    })
 }
 
 fn url(variables: &Variables<'_>) -> Result<UrlSource, ConfigError> {

@@ -26,7 +26,7 @@ impl Metrics {
     /// Reads `figures` at each scrape.
     pub fn new(figures: Arc<Figures>, boot: &Boot) -> Self {
         let mut registry = Registry::with_prefix("weir_sidecar");
-        registry.register_collector(Box::new(Scrape { figures, boot: boot.id.clone(), started: seconds(boot) }));
+        registry.register_collector(Box::new(Scrape { figures, boot: boot.id.to_string(), started: seconds(boot) }));
         Self { registry }
     }
 
@@ -142,6 +142,7 @@ impl Out<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sidecar::charge::BootId;
     use jiff::Timestamp;
 
     #[test]
@@ -152,9 +153,9 @@ mod tests {
         figures.bytes_out.store(1 << 40, Ordering::Relaxed);
         figures.waited_micros.store(1_500_000, Ordering::Relaxed);
         let boot = Boot {
-            id: "b00".to_owned(),
+            id: BootId([0; 16]),
             pod_uid: "uid".to_owned(),
-            kernel_boot_id: String::new(),
+            kernel_boot: [0; 16],
             started: Timestamp::from_millisecond(1_500).unwrap(),
         };
         let metrics = Metrics::new(Arc::clone(&figures), &boot);

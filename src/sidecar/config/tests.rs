@@ -126,6 +126,7 @@ fn refuses_limits_that_no_pool_can_keep() {
         ("/limits/connectionTimeout", json!("0s")),
         ("/limits/maxLifetime", json!("fast")),
         ("/poolMode", json!("transaction")),
+        ("/client", json!("client-of-tomorrow")),
     ] {
         let message = changed_settings(pointer, value);
         assert!(message.starts_with("WEIR_SETTINGS "), "{message}");

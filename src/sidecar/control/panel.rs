@@ -58,7 +58,7 @@ impl Panel {
         let database = figures.reachable().map(|reachable| Database { reachable, sqlstate: figures.last_failure() });
         Report {
             pod: Some(self.boot.pod_uid.clone()),
-            boot: Some(self.boot.id.clone()),
+            boot: Some(self.boot.id.to_string()),
             generation: Some(self.generation),
             database,
             ..Report::new(counts, &limits, Timestamp::now())
