@@ -32,15 +32,14 @@ pub enum Verification {
     Full,
 }
 
-/// The lowest and highest TLS version; rustls knows 1.2 and 1.3.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which TLS versions may be spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Versions {
-    /// 1.2 and 1.3.
+    /// 1.2 and 1.3, all that rustls knows.
+    #[default]
     Any,
-    /// Only 1.2.
+    /// Only 1.2 (libpq's `ssl_max_protocol_version`).
     Tls12,
-    /// Only 1.3.
-    Tls13,
 }
 
 /// The trusted authorities of the image.
@@ -124,7 +123,6 @@ impl Policy {
         let versions: &[&'static SupportedProtocolVersion] = match versions {
             Versions::Any => rustls::ALL_VERSIONS,
             Versions::Tls12 => &[&rustls::version::TLS12],
-            Versions::Tls13 => &[&rustls::version::TLS13],
         };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = Verifier::new(verification, Arc::clone(&roots.0), provider.signature_verification_algorithms);
