@@ -25,6 +25,7 @@ use super::harden::harden;
 use super::journal::{Account, JournalError};
 use super::target::{Target, TargetError};
 use super::termination::Termination;
+use super::tls::Roots;
 use crate::names::{ENV_CONTROL, ENV_LISTEN, ENV_TERMINATION, TERMINATION_PATH};
 use crate::telemetry;
 
@@ -44,8 +45,8 @@ pub enum RunError {
     #[error(transparent)]
     UrlFile(#[from] UrlFileError),
     /// The URL.
-    #[error("the connection URL is not usable")]
-    Target(#[source] TargetError),
+    #[error(transparent)]
+    Target(#[from] TargetError),
     /// A port is taken or not ours.
     #[error("cannot listen on {variable} {address}: another container of the pod may use the port")]
     Listen {
@@ -110,7 +111,8 @@ fn serve() -> Result<Final, RunError> {
 
     let dialect = config.dialect;
     let placeholders = config.settings.placeholders.clone();
-    let read_target = move |url: &[u8]| Target::parse(url, dialect, placeholders.as_ref());
+    let roots = system_roots();
+    let read_target = move |url: &[u8]| Target::parse(url, dialect, placeholders.as_ref(), &roots);
     let (url, url_file) = match config.url {
         UrlSource::Literal(url) => (Zeroizing::new(url), None),
         UrlSource::File(path) => {
@@ -118,21 +120,24 @@ fn serve() -> Result<Final, RunError> {
             (url, Some(file))
         }
     };
-    let target = read_target(&url).map_err(RunError::Target)?;
+    let target = read_target(&url)?;
     drop(url);
 
     let max = config.settings.limits.max;
     let (account, history) = Account::open(&config.state, boot.kernel_boot, boot.id, max, Duration::ZERO)?;
     if let Some(damage) = history.damage {
-        tracing::warn!(?damage, "the journal is damaged: connections of an earlier boot may be missing from the charge");
+        tracing::warn!(
+            ?damage,
+            "the journal is damaged: connections of an earlier boot may be missing from the charge"
+        );
     }
     let epoch = history.grant.map_or(0, |grant| grant.epoch);
     tracing::info!(
         pool = config.settings.pool,
         generation = config.settings.generation,
         boot = %boot.id,
-        listen = %config.listen,
-        control = %config.control,
+        listen = address(&listener),
+        control = address(&control_listener),
         max,
         inherited = account.charges().charged(),
         public_keys = config.public_keys.len(),
@@ -164,8 +169,21 @@ fn serve() -> Result<Final, RunError> {
     Ok(end)
 }
 
+/// Without a bundle everything goes on but TLS that has to verify, which fails and says why.
+fn system_roots() -> Roots {
+    Roots::system().unwrap_or_else(|error| {
+        tracing::warn!(error = telemetry::chain(&error), "no certificate authority is trusted");
+        Roots::none()
+    })
+}
+
 fn bind(variable: &'static str, address: SocketAddr) -> Result<TcpListener, RunError> {
     TcpListener::bind(address).map_err(|source| RunError::Listen { variable, address, source })
+}
+
+/// Where it really listens: the kernel chooses where the port is 0.
+fn address(listener: &TcpListener) -> String {
+    listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string())
 }
 
 /// `[::]` serves both families; where the kernel has no IPv6 it means every address all the same.

@@ -22,7 +22,7 @@ const HEADERS_WITHIN: Duration = Duration::from_secs(5);
 const HEADER_BYTES_MAX: usize = 8 * 1024;
 const HEADERS_MAX: usize = 64;
 /// Longest life of a connection, busy or idle.
-const LIFE: Duration = Duration::from_secs(60);
+const LIFE: Duration = Duration::from_mins(1);
 /// What an answer under way gets after that.
 const LAST_ANSWER: Duration = Duration::from_secs(5);
 /// Pause after a failed accept: it fails for want of files or memory, and would fail again at once.

@@ -74,7 +74,7 @@ impl Postgres {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("weir-postgres-{}-{number}", std::process::id()));
         fs::create_dir(&directory).expect("the directory is new");
-        let account = account(&directory);
+        let account = account();
         if let Some((user, group)) = account {
             chown(&directory, Some(user), Some(group)).expect("root may give files away");
         }
@@ -82,7 +82,14 @@ impl Postgres {
         let programs = programs();
         let data = directory.join("data");
         let initdb = as_account(&programs.join("initdb"), account)
-            .args(["--username=postgres", "--auth=trust", "--no-sync", "--no-instructions", "--locale=C", "--encoding=UTF8"])
+            .args([
+                "--username=postgres",
+                "--auth=trust",
+                "--no-sync",
+                "--no-instructions",
+                "--locale=C",
+                "--encoding=UTF8",
+            ])
             .arg(&data)
             .output()
             .expect("initdb starts");
@@ -91,9 +98,22 @@ impl Postgres {
         fs::write(data.join("postgresql.conf"), configuration).expect("initdb made the directory");
         fs::write(data.join("pg_hba.conf"), ACCESS).expect("initdb made the directory");
         let (server, port) = launch(&programs, &directory, account);
-        let postgres = Self { directory, programs, server, port };
+        let mut postgres = Self { directory, programs, server, port };
+        postgres.await_ready();
         postgres.sql("postgres", "create role login_trust");
         postgres
+    }
+
+    /// Another process may have taken the port in the meantime: then once more with another.
+    fn await_ready(&mut self) {
+        let until = Instant::now() + Duration::from_mins(1);
+        while self.try_sql("postgres", "select 1").is_err() {
+            if self.server.try_wait().expect("the server is our child").is_some() {
+                (self.server, self.port) = launch(&self.programs, &self.directory, account());
+            }
+            assert!(Instant::now() < until, "PostgreSQL does not start");
+            sleep(Duration::from_millis(20));
+        }
     }
 
     /// Runs statements as the superuser; the output is unaligned, without headings.
@@ -103,7 +123,14 @@ impl Postgres {
 
     fn try_sql(&self, database: &str, statements: &str) -> Result<String, String> {
         let output = Command::new(self.programs.join("psql"))
-            .args(["--no-psqlrc", "--no-align", "--tuples-only", "--quiet", "--set=ON_ERROR_STOP=1", "--username=postgres"])
+            .args([
+                "--no-psqlrc",
+                "--no-align",
+                "--tuples-only",
+                "--quiet",
+                "--set=ON_ERROR_STOP=1",
+                "--username=postgres",
+            ])
             .arg(format!("--host={}", self.directory.display()))
             .arg(format!("--port={}", self.port))
             .args(["--dbname", database, "--command", statements])
@@ -162,37 +189,19 @@ impl Drop for Postgres {
     }
 }
 
-/// Another process may take a free port before the server does, so it is tried again with another.
 fn launch(programs: &Path, directory: &Path, account: Option<(u32, u32)>) -> (Child, u16) {
-    for _ in 0..10 {
-        let port = free_port();
-        let log = fs::File::create(directory.join("log")).expect("the directory is ours");
-        let mut server = as_account(&programs.join("postgres"), account)
-            .arg("-D")
-            .arg(directory.join("data"))
-            .args(["-p", &port.to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("postgres starts");
-        let until = Instant::now() + Duration::from_secs(60);
-        loop {
-            if server.try_wait().expect("the server is our child").is_some() {
-                break;
-            }
-            let ready = Command::new(programs.join("pg_isready"))
-                .args(["--quiet", "--host", "127.0.0.1", "--port", &port.to_string()])
-                .status()
-                .is_ok_and(|status| status.success());
-            if ready {
-                return (server, port);
-            }
-            assert!(Instant::now() < until, "PostgreSQL does not start");
-            sleep(Duration::from_millis(20));
-        }
-    }
-    panic!("PostgreSQL does not start: {}", fs::read_to_string(directory.join("log")).unwrap_or_default());
+    let port = free_port();
+    let log = fs::File::create(directory.join("log")).expect("the directory is ours");
+    let server = as_account(&programs.join("postgres"), account)
+        .arg("-D")
+        .arg(directory.join("data"))
+        .args(["-p", &port.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("postgres starts");
+    (server, port)
 }
 
 fn free_port() -> u16 {
@@ -214,23 +223,25 @@ fn programs() -> PathBuf {
     if let Some(path) = std::env::var_os("WEIR_POSTGRES_PROGRAMS") {
         return path.into();
     }
-    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|version| version.path().join("bin"));
+    let versions =
+        fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|version| version.path().join("bin"));
     let path = std::env::var_os("PATH").unwrap_or_default();
     versions
         .chain(std::env::split_paths(&path))
-        .filter(|directory| directory.join("initdb").exists() && directory.join("postgres").exists())
+        .filter_map(|directory| fs::canonicalize(directory.join("initdb")).ok()?.parent().map(Path::to_owned))
+        .filter(|directory| ["postgres", "psql"].iter().all(|program| directory.join(program).exists()))
         .max()
         .expect("PostgreSQL's server programs are missing: apt-get install postgresql, or set WEIR_POSTGRES_PROGRAMS")
 }
 
 /// User and group to run as, where we are root.
-fn account(directory: &Path) -> Option<(u32, u32)> {
-    use std::os::unix::fs::MetadataExt as _;
-    if fs::metadata(directory).expect("the directory is new").uid() != 0 {
+fn account() -> Option<(u32, u32)> {
+    if !rustix::process::getuid().is_root() {
         return None;
     }
     let users = fs::read_to_string("/etc/passwd").expect("there are users");
-    let user = users.lines().find(|line| line.starts_with("postgres:")).expect("PostgreSQL's package makes the user postgres");
+    let user =
+        users.lines().find(|line| line.starts_with("postgres:")).expect("PostgreSQL's package makes the user postgres");
     let mut numbers = user.split(':').skip(2).map(|number| number.parse().expect("passwd(5): a number"));
     Some((numbers.next().expect("passwd(5): a user"), numbers.next().expect("passwd(5): a group")))
 }

@@ -31,9 +31,9 @@ fn check(schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
                 assert_eq!(rule, "date-time", "the only format that is checked");
                 value.as_str().is_some_and(|text| text.parse::<jiff::Timestamp>().is_ok())
             }
-            "required" => rule.as_array().expect("a list").iter().all(|name| {
-                value.get(name.as_str().expect("a name")).is_some()
-            }),
+            "required" => {
+                rule.as_array().expect("a list").iter().all(|name| value.get(name.as_str().expect("a name")).is_some())
+            }
             "properties" => {
                 for (name, schema) in rule.as_object().expect("named schemas") {
                     if let Some(value) = value.get(name) {
