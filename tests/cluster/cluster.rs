@@ -24,6 +24,7 @@
 #![allow(unused_imports, reason = "each test binary uses its part of this")]
 #![allow(clippy::panic, reason = "a test fails by a panic")]
 
+mod clients;
 mod command;
 mod image;
 mod logs;
@@ -39,7 +40,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
-pub use image::{Image, postgres_client};
+pub use image::Image;
 pub use test::Test;
 pub use wait::{A_MINUTE, eventually};
 

@@ -1,5 +1,6 @@
 //! Runs a program to its end. It never loses what the program said.
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -7,7 +8,9 @@ use serde_json::Value;
 
 /// Returns standard output, or an error that says what was run and what came back.
 pub(super) fn run(command: &mut Command, input: &str) -> Result<String, String> {
-    let shown = format!("{command:?}").replace('"', "");
+    let shown =
+        std::iter::once(command.get_program()).chain(command.get_args()).collect::<Vec<_>>().join(OsStr::new(" "));
+    let shown = shown.display();
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -60,14 +60,3 @@ impl Image {
         archive
     }
 }
-
-/// `weir.local/postgres-client:1`: psql (its entrypoint), pgbench, sh, sleep and cat.
-pub fn postgres_client(programs: &str) -> Image {
-    let programs = Path::new(programs);
-    Image::new("weir.local/postgres-client:1", &["/usr/bin/psql"])
-        .add(programs.join("psql"), "/usr/bin/psql")
-        .add(programs.join("pgbench"), "/usr/bin/pgbench")
-        .add("/bin/sh", "/bin/sh")
-        .add("/bin/sleep", "/bin/sleep")
-        .add("/bin/cat", "/bin/cat")
-}

@@ -7,30 +7,33 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use cluster::{A_MINUTE, Cluster, Options, Test, eventually, postgres_client};
+use cluster::{A_MINUTE, Cluster, Options, Test, eventually};
+use serde_json::json;
 
-/// A pod that runs one SQL statement at the test's database, by the name that users write.
-fn query(test: &Test, statement: &str) -> String {
-    test.cluster.load(&postgres_client(test.cluster.place("/postgresql/programs")));
-    test.apply(&format!(
-        r#"
-apiVersion: v1
-kind: Pod
-metadata: {{name: query}}
-spec:
-  restartPolicy: Never
-  containers:
-  - name: psql
-    image: weir.local/postgres-client:1
-    args: ["{}", "--no-align", "--tuples-only", "--command", "{statement}"]
-"#,
-        test.url()
-    ));
-    eventually("the pod ends", A_MINUTE, || match test.get("pod", "query")["status"]["phase"].as_str() {
+/// Runs a client in a pod to its end and returns what it wrote. The database's URL is in `DATABASE_URL`.
+fn run(test: &Test, image: &str, arguments: &[&str]) -> String {
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "client" },
+        "spec": { "restartPolicy": "Never", "containers": [{
+            "name": "client", "image": image, "args": arguments, "env": [{ "name": "DATABASE_URL", "value": test.url() }],
+        }]},
+    });
+    test.apply(&pod.to_string());
+    eventually("the pod ends", A_MINUTE, || match test.get("pod", "client")["status"]["phase"].as_str() {
         Some("Succeeded" | "Failed") => Ok(()),
         phase => Err(format!("its phase is {phase:?}")),
     });
-    test.logs("query", "psql")
+    test.logs("client", "client")
+}
+
+/// Runs one SQL statement by psql in a pod.
+fn query(test: &Test, statement: &str) -> String {
+    test.cluster.load_postgres_client();
+    run(
+        test,
+        "weir.local/postgres-client:1",
+        &["$(DATABASE_URL)", "--no-align", "--tuples-only", "--command", statement],
+    )
 }
 
 /// Everything by which a cluster could be found on the machine: its own processes, cgroups, interface and mounts.
@@ -65,6 +68,21 @@ fn a_pod_reaches_the_database_by_its_name_over_tls() {
 }
 
 #[test]
+fn node_postgres_and_psycopg_run_in_pods() {
+    let cluster = cluster::shared();
+    cluster.load_node_postgres();
+    let test = cluster.test("node-postgres");
+    let script = "const pg = require('/node_modules/pg'); const client = new pg.Client(process.env.DATABASE_URL); \
+        client.connect().then(() => client.query('select 40 + $1::int as n', [2])).then(r => { console.log(r.rows[0].n); client.end() })";
+    assert_eq!(run(&test, "weir.local/node-postgres:1", &["-e", script]), "42\n");
+
+    cluster.load_psycopg();
+    let test = cluster.test("psycopg");
+    let script = "import os, psycopg\nwith psycopg.connect(os.environ['DATABASE_URL']) as c: print(c.execute('select 40 + %s', [2]).fetchone()[0])";
+    assert_eq!(run(&test, "weir.local/psycopg:1", &["-c", script]), "42\n");
+}
+
+#[test]
 fn clusters_run_side_by_side_unseen_by_each_other() {
     let one = cluster::shared();
     let other = Cluster::start(&Options::default());
@@ -83,7 +101,7 @@ fn clusters_run_side_by_side_unseen_by_each_other() {
     assert_ne!(one.place("/addresses/pods"), other.place("/addresses/pods"));
     // The kubelet of one must not take away the logs or the cgroups of the other's pods.
     for test in &tests {
-        assert_eq!(test.logs("query", "psql"), "1\n");
+        assert_eq!(test.logs("client", "client"), "1\n");
     }
 }
 

@@ -1,0 +1,94 @@
+# Every step of continuous integration is a target here; `make help` lists them.
+SHELL := /bin/bash -o pipefail
+.DEFAULT_GOAL := help
+
+# The images are static programs on nothing but root certificates.
+MACHINE := $(shell uname -m)-unknown-linux-musl
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+# Where the images are said to come from; `make image REGISTRY=registry.example.com/team` to push them there.
+REGISTRY ?= weir.local
+TAG ?= $(VERSION)
+CLUSTER := tests/cluster/weir-cluster
+CERTIFICATES := /etc/ssl/certs/ca-certificates.crt
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Show the whole product on a real cluster (DEMO_SECONDS=60, KEEP=1)
+	@tests/cluster/demo
+
+.PHONY: setup
+setup: ## Install what is missing, and build Kubernetes once (10 minutes)
+	@tests/cluster/install
+	@$(CLUSTER) build > /dev/null
+
+.PHONY: test
+test: setup fmt-check lint verify-generated ## Everything that continuous integration runs
+	cargo test --all-targets
+
+.PHONY: test-unit
+test-unit: ## The tests that need no cluster, in seconds
+	cargo test --lib --bins
+
+.PHONY: test-long
+test-long: setup ## The tests that take long too
+	cargo test --all-targets -- --include-ignored
+
+.PHONY: build
+build: ## Build both programs as they are shipped, into target/programs/
+	cargo build --locked --profile release --target $(MACHINE) --bin weir --no-default-features --features operator
+	cargo build --locked --profile sidecar --target $(MACHINE) --bin weir-sidecar --no-default-features --features sidecar
+	@mkdir -p target/programs
+	@ln -f target/$(MACHINE)/release/weir target/$(MACHINE)/sidecar/weir-sidecar target/programs/
+
+.PHONY: image
+image: build ## Build both images as OCI archives in target/image/
+	@mkdir -p target/image
+	@for program in weir weir-sidecar; do \
+	  $(CLUSTER) pack --name $(REGISTRY)/$$program:$(TAG) --output target/image/$$program.tar \
+	    --add target/programs/$$program=/$$program --add $(CERTIFICATES)=$(CERTIFICATES) -- /$$program || exit; \
+	done
+
+.PHONY: check
+check: ## Type-check everything
+	cargo check --all-targets
+
+.PHONY: fmt
+fmt: ## Format the code
+	cargo fmt
+	gofmt -w tests/cluster
+
+.PHONY: fmt-check
+fmt-check: ## Fail where the code is not formatted
+	cargo fmt --check
+	@test -z "$$(gofmt -l tests/cluster | tee /dev/stderr)"
+
+.PHONY: lint
+lint: ## Lint, warnings as errors; the sidecar alone too, without the control plane
+	cargo clippy --all-targets -- -D warnings
+	cargo clippy --lib --bin weir-sidecar --no-default-features --features sidecar -- -D warnings
+	cd tests/cluster/program && go vet .
+
+.PHONY: generate
+generate: ## Write what is generated: the CRD, and the chart's copy of it
+	@mkdir -p crds
+	cargo run --quiet --bin weir -- crd > crds/connectionpools.yaml
+	cp crds/connectionpools.yaml charts/weir/files/connectionpools.yaml
+
+.PHONY: verify-generated
+verify-generated: generate ## Fail where what is generated is not what is committed
+	git diff --exit-code -- crds charts
+
+.PHONY: bench
+bench: ## Measure, print a table, and write JSON lines under target/bench/
+	cargo bench
+
+.PHONY: model
+model: ## Check the model of the budget
+	cargo test --release --test models
+
+.PHONY: clean
+clean: ## Remove what is built here; Kubernetes stays in the cache (~/.cache/weir)
+	cargo clean
