@@ -32,10 +32,10 @@ use tokio::sync::mpsc::UnboundedSender;
 use self::books::Books;
 use self::peer::{BUFFER, Peer};
 use self::resolve::Resolver;
-use super::charge::{Attempt, Charges, Look};
+use super::charge::{Attempt, Look};
 use super::client::{Identities, Identity, Key, Keys, Phase};
 use super::figures::{Commands, Figures, Request};
-use super::journal::Journal;
+use super::journal::Account;
 use super::pool::{Backoff, Queue, Release};
 use super::server;
 use super::target::Target;
@@ -55,12 +55,10 @@ pub struct Start {
     pub release: Release,
     /// Where the loop publishes what it does.
     pub figures: Arc<Figures>,
-    /// What this instance may be costing PostgreSQL, with what an earlier boot in this pod left.
-    pub charges: Charges,
-    /// What times in `charges` count from.
+    /// What this instance may be costing PostgreSQL, with what an earlier boot in this pod left; written before every connect().
+    pub account: Account,
+    /// What times in `account` count from.
     pub epoch: Instant,
-    /// Written before every connect().
-    pub journal: Journal,
     /// From [`super::figures::commands`].
     pub commands: Commands,
     /// Names to look up.
@@ -224,7 +222,7 @@ impl Loop {
             release: start.release,
             target: start.target,
             figures: start.figures,
-            books: Books::new(start.charges, start.journal, start.epoch),
+            books: Books::new(start.account, start.epoch),
             commands: start.commands,
             resolver: Resolver::new(start.requests),
             keys: Keys::default(),

@@ -9,7 +9,7 @@ mod wardrobe;
 use super::login::Login;
 use super::tls::Negotiation;
 
-pub use errand::{Errand, Reply};
+pub use errand::{Errand, Reply, report};
 pub use wardrobe::{discard, dress, query};
 
 /// Where a server connection is.

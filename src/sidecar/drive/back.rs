@@ -12,7 +12,7 @@ use super::{Loop, Server, TURN};
 use crate::sidecar::charge::{Answer, Identity as Backend, identify_without_system};
 use crate::sidecar::client::{Identity, Phase as Client};
 use crate::sidecar::pool::{self, Release};
-use crate::sidecar::server::{Errand, Phase, Purpose, Reply, discard, dress, query};
+use crate::sidecar::server::{Errand, Phase, Purpose, Reply, discard, dress, query, report};
 use crate::sidecar::tls::Transport;
 use crate::sidecar::wire::{Abandoned, Fields, Malformed, Parameters, message, next};
 
@@ -387,12 +387,11 @@ impl Loop {
 
     /// Looks for lost backends through the idle connection `j`, if that may decide something.
     pub(super) fn look(&mut self, j: usize) {
-        let now = self.books.time(self.now);
-        if self.books.charges.look_due().is_none_or(|due| due > now) {
+        if self.books.charges().look_due().is_none() {
             return;
         }
         let Some(server) = self.servers.get_mut(j).filter(|server| matches!(server.phase, Phase::Idle)) else { return };
-        let Some(look) = self.books.charges.look(server.attempt, now) else { return };
+        let Some(look) = self.books.look(server.attempt, self.now) else { return };
         self.out.clear();
         query(&mut self.out, &look.sql(server.system));
         server.look = Some(look);
@@ -462,7 +461,7 @@ impl Loop {
         loop {
             match next(&mut rest, NOTICE_MAX) {
                 Ok(Some(message)) => match message.kind {
-                    b'S' => crate::sidecar::server::report(message.body, &mut parameters),
+                    b'S' => report(message.body, &mut parameters),
                     b'N' | b'A' => {}
                     b'E' => {
                         let code = Fields::new(message.body).get(b'C').map(String::from_utf8_lossy);
@@ -565,20 +564,11 @@ impl Loop {
                 // Its request is still in its socket, so another connection can have it.
                 self.again.push(client.peer.token);
             } else {
-                self.hang_up(i);
+                self.part(i);
             }
         }
     }
 
-    /// Ends a client as its server did: what was passed on so far is still sent.
-    fn hang_up(&mut self, i: usize) {
-        let Some(client) = self.clients.get_mut(i) else { return };
-        if client.peer.unsent() {
-            self.part(i);
-        } else {
-            self.close(i, true);
-        }
-    }
 
     /// A server connection's time for what it does is over.
     pub(super) fn overdue(&mut self, j: usize) {

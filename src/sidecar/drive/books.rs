@@ -1,99 +1,88 @@
-//! Charges and their journal, kept together: what must be written before it is done is written here.
+//! The account of what PostgreSQL may be charged with, in the loop's time.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::sidecar::charge::{Answer, Attempt, Charges, Identity, Look};
-use crate::sidecar::journal::{Entry, Journal};
+use crate::sidecar::journal::{Account, JournalError};
 
 pub struct Books {
-    pub charges: Charges,
-    journal: Journal,
+    account: Account,
     epoch: Instant,
 }
 
 impl Books {
-    pub fn new(charges: Charges, journal: Journal, epoch: Instant) -> Self {
-        Self { charges, journal, epoch }
+    pub fn new(account: Account, epoch: Instant) -> Self {
+        Self { account, epoch }
     }
 
-    pub fn time(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.epoch)
+    pub fn charges(&self) -> &Charges {
+        self.account.charges()
     }
 
-    /// The permission to connect, written down. `None` when as much is charged as may be, or when it can't be written.
+    pub fn limit(&mut self, max: u32) {
+        self.account.limit(max);
+    }
+
+    pub fn serve(&mut self, addresses: &[SocketAddr], now: Instant) {
+        self.account.serve(addresses, self.time(now));
+    }
+
+    /// The permission to connect, written down. `None` when as much is charged as may be, or when it can't be written. Where all
+    /// that is charged is lost, one that only looks.
     pub fn begin(&mut self, now: Instant, address: SocketAddr, role: &[u8]) -> Option<Attempt> {
-        let attempt = self.charges.begin(self.time(now), address, role)?;
-        self.noted(attempt, address, role)
+        let time = self.time(now);
+        let permission = match self.account.begin(time, address, role) {
+            Ok(None) => self.account.begin_looking(time, address, role),
+            other => other,
+        };
+        permission.inspect_err(report).ok().flatten()
     }
 
-    /// The same for a login that only looks.
-    pub fn begin_looking(&mut self, now: Instant, address: SocketAddr, role: &[u8]) -> Option<Attempt> {
-        let attempt = self.charges.begin_looking(self.time(now), address, role)?;
-        self.noted(attempt, address, role)
-    }
-
-    fn noted(&mut self, attempt: Attempt, address: SocketAddr, role: &[u8]) -> Option<Attempt> {
-        if self.write(Entry::Begin { attempt, address, role: role.into() }) {
-            return Some(attempt);
-        }
-        self.charges.failed_before_start(attempt);
-        None
-    }
-
-    pub fn connected(&mut self, attempt: Attempt, pid: i32) {
-        self.charges.connected(attempt, pid);
-        self.write(Entry::Backend { attempt, pid });
+    /// False: the connection must be closed unused.
+    pub fn connected(&mut self, attempt: Attempt, pid: i32) -> bool {
+        self.account.connected(attempt, pid).inspect_err(report).is_ok()
     }
 
     pub fn identified(&mut self, attempt: Attempt, identity: Identity, now: Instant) {
-        let now = self.time(now);
-        self.write(Entry::Identified {
-            attempt,
-            incarnation: identity.incarnation,
-            backend_started: identity.backend_started,
-        });
-        let freed = self.charges.identified(attempt, identity, now);
-        self.ended(&freed);
-    }
-
-    pub fn looked(&mut self, look: &Look, answer: &Answer, now: Instant) {
-        let now = self.time(now);
-        let freed = self.charges.looked(look, answer, now);
-        self.ended(&freed);
+        self.account.identified(attempt, identity, self.time(now));
     }
 
     /// connect() failed by the kernel's word.
     pub fn refused(&mut self, attempt: Attempt) {
-        self.charges.failed_before_start(attempt);
-        self.ended(&[attempt]);
+        self.account.failed_before_start(attempt);
     }
 
     /// EOF was received.
     pub fn eof(&mut self, attempt: Attempt) {
-        self.charges.eof(attempt);
-        self.ended(&[attempt]);
+        self.account.eof(attempt);
     }
 
     /// The socket ended without EOF.
     pub fn lost(&mut self, attempt: Attempt) {
-        self.charges.lost(attempt);
+        self.account.lost(attempt);
     }
 
-    fn ended(&mut self, attempts: &[Attempt]) {
-        for attempt in attempts {
-            // Not written: the next boot charges it once more, until a look.
-            self.write(Entry::End { attempt: *attempt });
-        }
+    pub fn look(&mut self, via: Attempt, now: Instant) -> Option<Look> {
+        self.account.look(via, self.time(now))
     }
 
-    fn write(&mut self, entry: Entry) -> bool {
-        match self.journal.append(&entry) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(%error, "the journal can't be written");
-                false
-            }
-        }
+    pub fn looked(&mut self, look: &Look, answer: &Answer, now: Instant) {
+        self.account.looked(look, answer, self.time(now));
     }
+
+    /// When a look, or a login that only looks, may next tell something.
+    pub fn look_due(&self, now: Instant) -> Option<Instant> {
+        let charges = self.charges();
+        let due = charges.look_due().into_iter().chain(charges.looking_due()).min()?;
+        Some(now + due.saturating_sub(self.time(now)))
+    }
+
+    fn time(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.epoch)
+    }
+}
+
+fn report(error: &JournalError) {
+    tracing::error!(%error, "no server connection is opened while the journal can't be written");
 }

@@ -8,7 +8,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 
-use super::peer::{Gone, Peer};
+use super::peer::Peer;
 use super::{CLIENT, Client, LISTENER, Loop, TURN};
 use crate::sidecar::client::{Key, Opening, Phase, Startup, Step, corrections};
 use crate::sidecar::pool::{self, Cause};
@@ -177,10 +177,9 @@ impl Loop {
 
     /// A client without a server connection has sent something.
     pub(super) fn want(&mut self, i: usize) {
-        let Some(client) = self.clients.get_mut(i) else { return };
         let fits = if self.queue.is_empty() { self.fitting(i) } else { None };
+        let Some(client) = self.clients.get_mut(i) else { return };
         if let Some((j, true)) = fits {
-            let Some(client) = self.clients.get_mut(i) else { return };
             let Ok(n) = client.peer.read(&mut self.buffer) else { return self.close(i, false) };
             match self.buffer.get(..n).unwrap_or_default() {
                 [] => {}
@@ -335,20 +334,27 @@ impl Loop {
     /// Sends a client away, with the reason. What it had queued is dropped.
     pub(super) fn refuse(&mut self, i: usize, refusal: &Refusal) {
         self.leave(i, false);
-        let Some(client) = self.clients.get_mut(i) else { return };
-        (client.phase, client.since) = (Phase::Leaving, self.now);
-        self.transient += 1;
-        self.due(self.now + LEAVING_TIMEOUT);
-        client.peer.held();
         self.out.clear();
         refusal.encode(&mut self.out);
-        let Some(client) = self.clients.get_mut(i) else { return };
-        if client.peer.write(&self.epoll, &self.out).is_err() {
+        if let Some(client) = self.clients.get_mut(i)
+            && client.peer.write(&self.epoll, &self.out).is_err()
+        {
             return self.close(i, false);
         }
+        self.part(i);
+    }
+
+    /// Ends a client's stream: what was written is still sent, and what it says is ignored.
+    pub(super) fn part(&mut self, i: usize) {
+        self.leave(i, true);
+        let Some(client) = self.clients.get_mut(i) else { return };
+        (client.phase, client.since) = (Phase::Leaving, self.now);
+        client.peer.held();
         if !client.peer.unsent() {
             client.peer.finish();
         }
+        self.transient += 1;
+        self.due(self.now + LEAVING_TIMEOUT);
         self.ignore(i);
     }
 

@@ -17,7 +17,7 @@ use crate::sidecar::client::Phase as Client;
 use crate::sidecar::login::{LoggedIn, Login, LoginError};
 use crate::sidecar::pool::{self, Cause, Counts};
 use crate::sidecar::server::{Phase, Purpose, dress, query};
-use crate::sidecar::target::{Keepalive, Target};
+use crate::sidecar::target::Keepalive;
 use crate::sidecar::tls::{Negotiation, TlsError, Transport};
 use crate::sidecar::wire::{Exchange, Parameters, Refusal, fatal};
 
@@ -48,7 +48,7 @@ impl Loop {
                 return self.failed(refusal);
             }
         }
-        self.books.charges.serve(&self.resolver.addresses(), self.books.time(self.now));
+        self.books.serve(&self.resolver.addresses(), self.now);
         for _ in 0..wanted {
             if !self.open(0) {
                 return;
@@ -72,8 +72,10 @@ impl Loop {
     /// Connects to the `tried`-th address. False when nothing more can be begun now.
     fn open(&mut self, tried: usize) -> bool {
         let Some(address) = self.resolver.address(tried) else { return false };
-        let Some(attempt) = self.books.begin(self.now, address.socket, &self.target.user).or_else(|| self.open_to_look(address))
-        else {
+        let Some(attempt) = self.books.begin(self.now, address.socket, &self.target.user) else {
+            if let Some(due) = self.books.look_due(self.now).filter(|due| *due > self.now) {
+                self.due(due);
+            }
             return false;
         };
         let timeout = self.target.connect_timeout.unwrap_or(self.limits.connection_timeout);
@@ -81,7 +83,8 @@ impl Loop {
         let token = self.token(SERVER, at);
         let connecting = connecting(address, &self.target.keepalive, timeout)
             .and_then(|fd| Peer::new(&self.epoll, fd, token, true));
-        let lifetime = pool::lifetime(&self.limits, self.random());
+        let random = self.random();
+        let lifetime = pool::lifetime(&self.limits, random);
         let peer = match connecting {
             Ok(peer) => peer,
             Err(error) => {
@@ -116,11 +119,6 @@ impl Loop {
         self.opening += 1;
         self.due(deadline);
         true
-    }
-
-    /// Where everything that is charged is lost, a login beyond the maximum may look, and is closed after that.
-    fn open_to_look(&mut self, address: Address) -> Option<crate::sidecar::charge::Attempt> {
-        self.books.begin_looking(self.now, address.socket, &self.target.user)
     }
 
     /// connect() has ended.
@@ -248,7 +246,9 @@ impl Loop {
 
     fn logged_in(&mut self, j: usize, logged_in: LoggedIn) {
         let Some(server) = self.servers.get_mut(j) else { return };
-        self.books.connected(server.attempt, logged_in.pid);
+        if !self.books.connected(server.attempt, logged_in.pid) {
+            return self.login_failed(j, fatal(*b"58030", "the pool's journal can't be written"));
+        }
         let parameters: Parameters = logged_in.parameters.iter().map(|(name, value)| (name, value)).collect();
         server.parameters = self.identities.share(parameters.clone());
         server.key = (logged_in.pid, logged_in.secret);
@@ -366,9 +366,4 @@ pub(super) fn connecting(address: Address, keepalive: &Keepalive, timeout: Durat
         Ok(()) | Err(Errno::INPROGRESS) => Ok(fd),
         Err(error) => Err(error),
     }
-}
-
-/// After the login the kernel may wait longer for a silent server than for one that was never reached.
-pub(super) fn _user_timeout(target: &Target) -> Duration {
-    target.keepalive.user_timeout.unwrap_or(USER_TIMEOUT)
 }

@@ -5,7 +5,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use rustix::event::epoll::{self, Event};
+use rustix::event::epoll::Event;
 
 use super::{Final, Loop};
 use crate::sidecar::figures::Command;
@@ -87,10 +87,8 @@ impl Loop {
     }
 
     fn next_look(&self) -> Option<Instant> {
-        let due = self.books.charges.look_due()?;
-        let now = self.books.time(self.now);
         // Due, but without a connection to look through: tried again as soon as one is idle.
-        (due > now).then(|| self.now + (due - now))
+        self.books.look_due(self.now).filter(|due| *due > self.now)
     }
 
     /// Commands of the control thread.
@@ -110,7 +108,7 @@ impl Loop {
                 }
                 Command::Limits(limits) => {
                     self.limits = limits;
-                    self.books.charges.limit(limits.max);
+                    self.books.limit(limits.max);
                     self.due(self.now);
                 }
                 Command::Drain { grace } => {
@@ -134,12 +132,12 @@ impl Loop {
     fn publish(&self) {
         let figures = &self.figures;
         let ending = self.servers.iter().filter(|(_, server)| matches!(server.phase, Phase::Closing)).count();
-        let unconfirmed = self.books.charges.unconfirmed() + u32::try_from(ending).unwrap_or(u32::MAX);
+        let unconfirmed = self.books.charges().unconfirmed() + u32::try_from(ending).unwrap_or(u32::MAX);
         for (figure, value) in [
             (&figures.active, self.attached),
             (&figures.idle, self.open - self.attached),
             (&figures.waiting, self.queue.len() + self.greeting.len()),
-            (&figures.charged, self.books.charges.charged()),
+            (&figures.charged, self.books.charges().charged()),
             (&figures.unconfirmed, unconfirmed),
             (&figures.max, self.limits.max),
             (&figures.clients, self.logged_in_clients),
@@ -173,9 +171,6 @@ impl Loop {
         }
         self.draining = None;
         self.publish();
-        Final { charged: self.books.charges.charged() }
+        Final { charged: self.books.charges().charged() }
     }
 }
-
-#[allow(unused)]
-fn _unused(_: &epoll::Event) {}
