@@ -10,7 +10,7 @@ mod message;
 mod owed;
 mod parameters;
 
-pub use exchange::{Exchange, Fed};
+pub use exchange::{Abandoned, Exchange, Fed, Stop};
 pub use message::{Fields, Message, Refusal, fatal, message, next, put};
 pub use owed::{Owed, Queue};
 pub use parameters::Parameters;

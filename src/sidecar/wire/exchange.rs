@@ -1,19 +1,28 @@
 //! Follows both directions of one server connection while a client uses it, so that it is known when nothing is owed.
 
-use super::{Malformed, Owed, Parameters, Queue, header};
+use super::{Malformed, Owed, Queue, header};
 
 /// Answers that may be outstanding before the client is no longer read. A full read of the smallest messages may come on top.
 const OWED_MAX: usize = 16 * 1024;
 /// Longest ParameterStatus that is looked at.
 const STATUS_MAX: u32 = 16 * 1024;
 
-/// How far a piece of a stream may be passed on.
+/// How far a piece of a client's stream may be passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fed {
     /// Pass on the bytes before; the rest is an incomplete header, or a message that must be seen whole: hold it for the next read.
     pub to: usize,
-    /// The client said goodbye there; nothing behind it counts.
-    pub terminated: bool,
+    /// Nothing behind [`Fed::to`] counts any more.
+    pub stop: Option<Stop>,
+}
+
+/// Why a client's stream ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Terminate.
+    Goodbye,
+    /// It is not the protocol's.
+    Malformed(Malformed),
 }
 
 /// See the module. The bytes themselves are not kept: a caller passes them on as far as [`Fed::to`] says.
@@ -100,11 +109,15 @@ impl Exchange {
     }
 
     /// Reads what the client sent.
-    pub fn from_client(&mut self, data: &[u8]) -> Result<Fed, Malformed> {
+    pub fn from_client(&mut self, data: &[u8]) -> Fed {
         let mut to = 0;
         loop {
             let rest = pass(data, &mut to, &mut self.to_server);
-            let Some((kind, body)) = header(rest)? else { return Ok(Fed { to, terminated: false }) };
+            let (kind, body) = match header(rest) {
+                Ok(Some(header)) => header,
+                Ok(None) => return Fed { to, stop: None },
+                Err(malformed) => return Fed { to, stop: Some(Stop::Malformed(malformed)) },
+            };
             match kind {
                 b'Q' | b'F' => self.ask(Owed::Query),
                 b'S' => self.ask(Owed::Sync),
@@ -115,18 +128,18 @@ impl Exchange {
                 b'C' => self.ask(Owed::Close),
                 b'c' | b'f' => self.queue.ask(Owed::CopyEnd),
                 b'd' | b'H' => {}
-                b'X' => return Ok(Fed { to, terminated: true }),
-                _ => return Err(Malformed::Kind(kind)),
+                b'X' => return Fed { to, stop: Some(Stop::Goodbye) },
+                _ => return Fed { to, stop: Some(Stop::Malformed(Malformed::Kind(kind))) },
             }
             to += 5;
             self.to_server = body;
         }
     }
 
-    /// Reads what the server sent. Parameters that it reports go to `parameters`; the answer's second part says whether there
-    /// were any.
-    pub fn from_server(&mut self, data: &[u8], parameters: &mut Parameters) -> Result<(Fed, bool), Malformed> {
-        let (mut to, mut reported) = (0, false);
+    /// Reads what the server sent, and returns how many bytes may be passed on, as [`Fed::to`]. Parameters that it reports go to
+    /// `report`, by name and value.
+    pub fn from_server(&mut self, data: &[u8], mut report: impl FnMut(&[u8], &[u8])) -> Result<usize, Malformed> {
+        let mut to = 0;
         loop {
             let rest = pass(data, &mut to, &mut self.to_client);
             let Some((kind, body)) = header(rest)? else { break };
@@ -148,8 +161,7 @@ impl Exchange {
                     let Some(body) = rest.get(5..5 + body as usize) else { break };
                     let mut texts = body.split(|byte| *byte == 0);
                     if let (Some(name), Some(value)) = (texts.next(), texts.next()) {
-                        parameters.set(name, value);
-                        reported = true;
+                        report(name, value);
                     }
                 }
                 // FunctionCallResponse, CopyOutResponse, CopyDone, ParameterDescription, notices and notifications.
@@ -159,7 +171,7 @@ impl Exchange {
             to += 5;
             self.to_client = body;
         }
-        Ok((Fed { to, terminated: false }, reported))
+        Ok(to)
     }
 
     #[inline]
