@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{env, io};
 
 use jiff::Timestamp;
@@ -124,6 +124,7 @@ fn serve() -> Result<Final, RunError> {
     drop(url);
 
     let max = config.settings.limits.max;
+    let epoch = Instant::now();
     let (account, history) = Account::open(&config.state, boot.kernel_boot, boot.id, max, Duration::ZERO)?;
     if let Some(damage) = history.damage {
         tracing::warn!(
@@ -131,7 +132,7 @@ fn serve() -> Result<Final, RunError> {
             "the journal is damaged: connections of an earlier boot may be missing from the charge"
         );
     }
-    let epoch = history.grant.map_or(0, |grant| grant.epoch);
+    let leader = history.grant.map_or(0, |grant| grant.epoch);
     tracing::info!(
         pool = config.settings.pool,
         generation = config.settings.generation,
@@ -147,8 +148,7 @@ fn serve() -> Result<Final, RunError> {
     let figures = Arc::new(Figures::default());
     let (commander, commands) = commands().map_err(RunError::Commands)?;
     let (asks, requests) = unbounded_channel();
-    let boot_id = boot.id;
-    let panel = Panel::new(boot, epoch, &config.settings, Arc::clone(&figures), commander.clone());
+    let panel = Panel::new(boot, leader, &config.settings, Arc::clone(&figures), commander.clone());
     let read: ReadTarget = Box::new(move |url| read_target(url).map_err(|error| telemetry::chain(&error)));
     let control = Control { panel, commander, requests, url_file: url_file.map(|file| (file, read)) };
     let control = control.start(control_listener)?;
@@ -158,9 +158,9 @@ fn serve() -> Result<Final, RunError> {
         target: Arc::new(target),
         limits: config.settings.limits,
         release: config.settings.pool_mode.into(),
-        boot: boot_id,
         figures,
         account,
+        epoch,
         commands,
         requests: asks,
     })?;

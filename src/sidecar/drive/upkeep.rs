@@ -131,6 +131,7 @@ impl Loop {
 
     fn publish(&self) {
         let figures = &self.figures;
+        figures.turns.fetch_add(1, Relaxed);
         let ending = self.servers.iter().filter(|(_, server)| matches!(server.phase, Phase::Closing)).count();
         let unconfirmed = self.books.charges().unconfirmed() + u32::try_from(ending).unwrap_or(u32::MAX);
         for (figure, value) in [
