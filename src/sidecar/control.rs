@@ -143,7 +143,7 @@ async fn tick(
                     tracing::info!("the connection URL has changed: new server connections use it");
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the connection URL has changed and is not usable: keeping the old one")
+                    tracing::warn!(%error, "the connection URL has changed and is not usable: keeping the old one");
                 }
             }
         }

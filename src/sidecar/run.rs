@@ -92,13 +92,12 @@ pub fn run() -> ExitCode {
         Err(error) => {
             let line = telemetry::chain(&error);
             tracing::error!(error = line, "cannot go on");
-            match error {
-                RunError::Drive(_) => ExitCode::FAILURE,
-                _ => {
-                    termination.fault(&line);
-                    ExitCode::from(UNUSABLE)
-                }
+            // Once the loop ran, what it left in PostgreSQL is unknown.
+            if matches!(error, RunError::Drive(_)) {
+                return ExitCode::FAILURE;
             }
+            termination.fault(&line);
+            ExitCode::from(UNUSABLE)
         }
     }
 }

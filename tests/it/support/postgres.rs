@@ -3,7 +3,7 @@
 //! Needs the server's programs: in PATH, in `WEIR_POSTGRES_PROGRAMS`, or where Debian and Ubuntu put them. As root the server runs
 //! as the user `postgres`, since it refuses root.
 
-#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(dead_code, clippy::panic, reason = "each test binary uses its own part, and a panic is how a test fails")]
 
 use std::fmt::Write as _;
 use std::fs;
