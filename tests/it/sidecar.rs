@@ -1,5 +1,7 @@
 //! The sidecar's process as a pod runs it: what it reads, what it shows, how it ends. A real PostgreSQL is behind it.
 
+#[path = "support/guarded.rs"]
+mod guarded;
 #[path = "support/postgres.rs"]
 mod postgres;
 #[path = "support/schema.rs"]
@@ -15,7 +17,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use postgres::{Database, Postgres};
+use guarded::{Guarded, canary};
 use serde_json::Value;
 use sidecar::{End, Options, PATIENCE, Sidecar, eventually};
 use tokio_postgres::NoTls;
@@ -40,8 +42,8 @@ impl Client {
         Ok(Self { client, connection: tokio::spawn(connection) })
     }
 
-    async fn of(sidecar: &Sidecar, database: &Database) -> Self {
-        Self::open(sidecar, &database.name, &database.name).await.expect("the sidecar lets the owner in")
+    async fn of(sidecar: &Sidecar, database: &Guarded) -> Self {
+        Self::open(sidecar, database.name(), database.name()).await.expect("the sidecar lets the owner in")
     }
 
     /// Runs a statement, and so takes a server connection.
@@ -64,7 +66,7 @@ fn assert_contract(sidecar: &Sidecar) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_and_metrics_count_what_clients_hold_and_wait_for() {
-    let database = Postgres::shared().database();
+    let database = guarded::database();
     let sidecar = Options::new(&database.url(), 1, 3).start();
     let warm = sidecar.until("min is kept warm", |report| report.metrics.idle_connections == 1);
     assert_eq!((warm.metrics.active_connections, warm.metrics.waiting_requests), (0, 0));
@@ -123,7 +125,7 @@ async fn health_and_metrics_count_what_clients_hold_and_wait_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn utilization_is_said_once_as_it_rises_and_once_as_it_falls() {
-    let database = Postgres::shared().database();
+    let database = guarded::database();
     let sidecar = Options::new(&database.url(), 1, 2).start();
     let mut clients = Vec::new();
     for _ in 0..2 {
@@ -144,7 +146,7 @@ async fn utilization_is_said_once_as_it_rises_and_once_as_it_falls() {
 
 #[test]
 fn hello_says_who_answers_and_two_boots_differ() {
-    let database = Postgres::shared().database();
+    let database = guarded::database();
     let hello = |sidecar: &Sidecar| -> Value { serde_json::from_str(&sidecar.get("/hello")).expect("JSON") };
     let [one, two] = [(); 2].map(|()| Options::new(&database.url(), 1, 1).start());
     let (first, second) = (hello(&one), hello(&two));
@@ -160,7 +162,7 @@ fn hello_says_who_answers_and_two_boots_differ() {
 
 #[test]
 fn the_control_port_is_strict_and_survives_strangers() {
-    let database = Postgres::shared().database();
+    let database = guarded::database();
     let sidecar = Options::new(&database.url(), 1, 1).start();
     assert_eq!(sidecar.request("GET", "/livez"), (200, "the loop turns\n".to_owned()));
     assert_eq!(sidecar.request("GET", "/readyz"), (200, "taking clients\n".to_owned()));
@@ -218,7 +220,7 @@ fn mount(directory: &Path, version: u32, url: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotated_password_is_used_for_new_server_connections_without_a_restart() {
-    let database = Postgres::shared().database();
+    let database = guarded::database();
     let files = std::env::temp_dir().join(format!("weir-rotation-{}", std::process::id()));
     let _ = fs::remove_dir_all(&files);
     fs::create_dir(&files).expect("the directory is new");
@@ -232,16 +234,16 @@ async fn a_rotated_password_is_used_for_new_server_connections_without_a_restart
 
     let client = Client::open(&sidecar, "weir", "weir").await.expect("the placeholders are let in");
     let row = client.client.query_one("select current_user::text", &[]).await.expect("there is a server connection");
-    assert_eq!(row.get::<_, String>(0), database.name, "the server sees the real role");
+    assert_eq!(row.get::<_, String>(0), database.name(), "the server sees the real role");
     client.leave().await;
 
-    let rotated = format!("canary-{}", postgres::random_hex());
-    database.postgres.sql("postgres", &format!("alter role {} password '{rotated}'", database.name));
+    let rotated = canary();
+    database.sql(&format!("alter role {} password '{rotated}'", database.name()));
     mount(&files, 2, &database.url().replace(&database.password, &rotated));
     sidecar.logged("the connection URL has changed: new server connections use it");
     let terminate =
-        format!("select pg_terminate_backend(pid) from pg_stat_activity where usename = '{}'", database.name);
-    database.postgres.sql("postgres", &terminate);
+        format!("select pg_terminate_backend(pid) from pg_stat_activity where usename = '{}'", database.name());
+    database.sql(&terminate);
 
     // All of them at once, so at least one is opened now.
     let mut clients = Vec::new();
@@ -311,7 +313,7 @@ fn what_cannot_be_used_is_refused_with_variable_and_remedy() {
 
 #[test]
 fn the_hook_waits_for_the_listener_and_says_what_it_lacks() {
-    let database = Postgres::shared().database();
+    let database = guarded::database();
     let sidecar = Options::new(&database.url(), 1, 1).start();
     let hook = |listen: Option<String>| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_weir-sidecar"));
@@ -329,8 +331,8 @@ fn the_hook_waits_for_the_listener_and_says_what_it_lacks() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminated_sidecar_lets_open_transactions_finish_and_says_that_nothing_is_left() {
-    let database = Postgres::shared().database();
-    database.postgres.sql(&database.name, &format!("create table t (n int); alter table t owner to {}", database.name));
+    let database = guarded::database();
+    database.sql(&format!("create table t (n int); alter table t owner to {}", database.name()));
     let sidecar = Options::new(&database.url(), 1, 2).start();
     assert_eq!(sidecar.message(), "unknown");
     let client = Client::of(&sidecar, &database).await;
@@ -346,13 +348,13 @@ async fn a_terminated_sidecar_lets_open_transactions_finish_and_says_that_nothin
     assert!(end.status.success(), "{}", end.log);
     println!("ended {:?} after the last client left", left.elapsed());
     assert_eq!(end.message, "charge 0", "{}", end.log);
-    assert_eq!(database.postgres.sql(&database.name, "select sum(n) from t"), "3");
+    assert_eq!(database.sql("select sum(n) from t"), "3");
     assert_eq!(database.connections(), 0);
 }
 
 #[test]
 fn an_idle_sidecar_ends_at_once_and_a_killed_one_leaves_unknown() {
-    let database = Postgres::shared().database();
+    let database = guarded::database();
     let sidecar = Options::new(&database.url(), 1, 2).start();
     sidecar.until("min is warm", |report| report.metrics.idle_connections == 1);
     sidecar.terminate();
@@ -382,12 +384,12 @@ async fn an_unreachable_database_is_a_figure_and_not_the_sidecars_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_credential_shows_anywhere() {
-    let database = Postgres::shared().database();
-    let canary = &database.password;
+    let database = guarded::database();
+    let password = &database.password;
     let seen = |sidecar: &Sidecar, when: &str| {
         for path in ["/health/pool", "/metrics", "/hello", "/livez", "/readyz", "/nothing"] {
             let (_, body) = sidecar.request("GET", path);
-            for secret in [canary, &database.name, "127.0.0.1", "select"] {
+            for secret in [password.as_str(), database.name(), "127.0.0.1", "select"] {
                 assert!(!body.contains(secret), "{when}: {path} shows {secret:?}: {body}");
             }
         }
@@ -402,16 +404,16 @@ async fn no_credential_shows_anywhere() {
     client.leave().await;
     sidecar.terminate();
     let end = sidecar.wait();
-    assert!(!end.log.contains(canary) && !end.log.contains("canary-literal"), "{}", end.log);
-    assert!(!end.message.contains(canary));
+    assert!(!end.log.contains(password) && !end.log.contains("canary-literal"), "{}", end.log);
+    assert!(!end.message.contains(password));
 
     // A password that PostgreSQL refuses is the moment when others print what they tried.
-    let wrong = database.url().replace(canary.as_str(), "canary-wrong");
+    let wrong = database.url().replace(password.as_str(), "canary-wrong");
     let sidecar = Options::new(&wrong, 1, 2).set("WEIR_LOG", "trace").start();
     let report = sidecar.until("the login has failed", |report| report.database.is_some());
     assert_eq!(report.database.and_then(|database| database.sqlstate).as_deref(), Some("28P01"));
     seen(&sidecar, "while the password is wrong");
-    let error = Client::open(&sidecar, &database.name, &database.name).await.err().map(|error| format!("{error:?}"));
+    let error = Client::open(&sidecar, database.name(), database.name()).await.err().map(|error| format!("{error:?}"));
     assert!(!error.unwrap_or_default().contains("canary-wrong"));
     sidecar.terminate();
     let end = sidecar.wait();

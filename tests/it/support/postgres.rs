@@ -1,256 +1,199 @@
-//! A real PostgreSQL of one's own, started and removed by the test binary.
-//!
-//! Needs the server's programs: in PATH, in `WEIR_POSTGRES_PROGRAMS`, or where Debian and Ubuntu put them. As root the server runs
-//! as the user `postgres`, since it refuses root.
+//! A real PostgreSQL in a temporary directory, for one test binary: started by the first test that wants it, stopped with the last.
 
-#![allow(dead_code, clippy::panic, reason = "each test binary uses its own part, and a panic is how a test fails")]
-
-use std::fmt::Write as _;
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::{PermissionsExt as _, chown};
-use std::os::unix::process::CommandExt as _;
+use std::net::TcpListener;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
-/// One running server, with the superuser `postgres` whom the socket and loopback trust.
+/// Superuser of every server; local connections are trusted.
+pub const SUPERUSER: &str = "postgres";
+
+/// A running server. Dropping it stops it and removes its files.
+#[derive(Debug)]
 pub struct Postgres {
     directory: PathBuf,
-    programs: PathBuf,
-    server: Child,
-    /// On 127.0.0.1.
-    pub port: u16,
+    port: u16,
 }
 
-/// A database of one test: its own, with an owner that logs in by SCRAM.
+/// A database and its owner, who may log in, of one test.
+#[derive(Clone, Debug)]
 pub struct Database {
-    /// Keeps the server.
-    pub postgres: Arc<Postgres>,
-    /// Of the database and of its owner.
+    pub server: Arc<Postgres>,
+    /// Of both.
     pub name: String,
-    /// Of the owner.
-    pub password: String,
 }
-
-const CONFIGURATION: &str = "
-listen_addresses = '127.0.0.1'
-max_connections = 200
-fsync = off
-synchronous_commit = off
-full_page_writes = off
-autovacuum = off
-jit = off
-log_destination = stderr
-";
-
-/// Everybody but the superuser proves who it is.
-const ACCESS: &str = "
-local all all trust
-host all postgres 127.0.0.1/32 trust
-host all +login_trust 127.0.0.1/32 trust
-host all all 127.0.0.1/32 scram-sha-256
-";
 
 static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
-impl Postgres {
-    /// The server that the tests of this binary share; it ends with the last of them that holds it.
-    pub fn shared() -> Arc<Self> {
-        let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        shared.upgrade().unwrap_or_else(|| {
-            let postgres = Arc::new(Self::start());
-            *shared = Arc::downgrade(&postgres);
-            postgres
-        })
-    }
-
-    /// A server of one's own, to stop and to start.
-    pub fn start() -> Self {
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let directory = std::env::temp_dir().join(format!("weir-postgres-{}-{number}", std::process::id()));
-        fs::create_dir(&directory).expect("the directory is new");
-        let account = account();
-        if let Some((user, group)) = account {
-            chown(&directory, Some(user), Some(group)).expect("root may give files away");
-        }
-        fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).expect("the directory is ours");
-        let programs = programs();
-        let data = directory.join("data");
-        let initdb = as_account(&programs.join("initdb"), account)
-            .args([
-                "--username=postgres",
-                "--auth=trust",
-                "--no-sync",
-                "--no-instructions",
-                "--locale=C",
-                "--encoding=UTF8",
-            ])
-            .arg(&data)
-            .output()
-            .expect("initdb starts");
-        assert!(initdb.status.success(), "initdb: {}", String::from_utf8_lossy(&initdb.stderr));
-        let configuration = format!("{CONFIGURATION}unix_socket_directories = '{}'\n", directory.display());
-        fs::write(data.join("postgresql.conf"), configuration).expect("initdb made the directory");
-        fs::write(data.join("pg_hba.conf"), ACCESS).expect("initdb made the directory");
-        let (server, port) = launch(&programs, &directory, account);
-        let mut postgres = Self { directory, programs, server, port };
-        postgres.await_ready();
-        postgres.sql("postgres", "create role login_trust");
-        postgres
-    }
-
-    /// Another process may have taken the port in the meantime: then once more with another.
-    fn await_ready(&mut self) {
-        let until = Instant::now() + Duration::from_mins(1);
-        while self.try_sql("postgres", "select 1").is_err() {
-            if self.server.try_wait().expect("the server is our child").is_some() {
-                (self.server, self.port) = launch(&self.programs, &self.directory, account());
-            }
-            assert!(Instant::now() < until, "PostgreSQL does not start");
-            sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// Runs statements as the superuser; the output is unaligned, without headings.
-    pub fn sql(&self, database: &str, statements: &str) -> String {
-        self.try_sql(database, statements).unwrap_or_else(|error| panic!("{statements}: {error}"))
-    }
-
-    fn try_sql(&self, database: &str, statements: &str) -> Result<String, String> {
-        let output = Command::new(self.programs.join("psql"))
-            .args([
-                "--no-psqlrc",
-                "--no-align",
-                "--tuples-only",
-                "--quiet",
-                "--set=ON_ERROR_STOP=1",
-                "--username=postgres",
-            ])
-            .arg(format!("--host={}", self.directory.display()))
-            .arg(format!("--port={}", self.port))
-            .args(["--dbname", database, "--command", statements])
-            .output()
-            .expect("psql starts");
-        if output.status.success() {
-            Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
-        } else {
-            Err(String::from_utf8_lossy(&output.stderr).into_owned())
-        }
-    }
-
-    /// A new database and its owner.
-    pub fn database(self: &Arc<Self>) -> Database {
-        let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        let password = format!("canary-{}", random_hex());
-        self.sql("postgres", &format!("create role {name} login password '{password}'"));
-        self.sql("postgres", &format!("create database {name} owner {name}"));
-        Database { postgres: Arc::clone(self), name, password }
-    }
-
-    /// The server's log.
-    pub fn log(&self) -> String {
-        fs::read_to_string(self.directory.join("log")).unwrap_or_default()
-    }
+fn number() -> u32 {
+    NUMBER.fetch_add(1, Ordering::Relaxed)
 }
 
-impl Database {
-    /// The connection URL of the owner.
-    pub fn url(&self) -> String {
-        format!(
-            "postgres://{name}:{password}@127.0.0.1:{port}/{name}?sslmode=disable",
-            name = self.name,
-            password = self.password,
-            port = self.postgres.port
-        )
+/// A fresh database on the server that the tests of this binary share.
+pub fn database() -> Database {
+    let mut shared = SHARED.lock().unwrap();
+    let server = shared.upgrade().unwrap_or_else(|| {
+        let server = Arc::new(Postgres::start(""));
+        *shared = Arc::downgrade(&server);
+        server
+    });
+    drop(shared);
+    server.database()
+}
+
+/// Where the programs are: `PGBIN`, else Debian's place, the newest version first.
+fn program(name: &str) -> PathBuf {
+    if let Some(directory) = std::env::var_os("PGBIN") {
+        return Path::new(&directory).join(name);
+    }
+    let versions = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed, or PGBIN says where");
+    let mut found: Vec<_> = versions.map(|entry| entry.unwrap().path().join("bin").join(name)).collect();
+    found.retain(|path| path.exists());
+    found.sort();
+    found.pop().unwrap_or_else(|| panic!("no {name} under /usr/lib/postgresql"))
+}
+
+/// PostgreSQL refuses to run as root: then it runs as `postgres`, or as nobody.
+fn owner() -> Option<(u32, u32)> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let ids = |line: &str| {
+        let mut fields = line.split(':').skip(2);
+        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+    };
+    Some(passwd.lines().find(|line| line.starts_with("postgres:")).and_then(ids).unwrap_or((65534, 65534)))
+}
+
+fn command(name: &str) -> Command {
+    let mut command = Command::new(program(name));
+    if let Some((user, group)) = owner() {
+        command.uid(user).gid(group);
+    }
+    command.current_dir("/").env("LC_ALL", "C").stdin(Stdio::null());
+    command
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{command:?}: {}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+impl Postgres {
+    /// Starts a server of its own, with more lines in its postgresql.conf.
+    pub fn start(settings: &str) -> Self {
+        let directory = std::env::temp_dir().join(format!("weir-postgres-{}-{}", std::process::id(), number()));
+        fs::create_dir(&directory).unwrap();
+        if let Some((user, group)) = owner() {
+            chown(&directory, Some(user), Some(group)).unwrap();
+        }
+        let data = directory.join("data");
+        run(command("initdb")
+            .args(["-N", "-A", "trust", "-U", SUPERUSER, "-E", "UTF8", "--no-instructions", "-D"])
+            .arg(&data));
+        // Free a moment ago; PostgreSQL itself can't choose one.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let configuration = format!(
+            "port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\nfsync = off\n\
+             max_connections = 60\nlog_line_prefix = '%m [%p] %a '\n{settings}\n",
+            directory.display()
+        );
+        fs::write(data.join("postgresql.auto.conf"), configuration).unwrap();
+        let server = Self { directory, port };
+        server.resume();
+        server
     }
 
-    /// How many connections PostgreSQL counts for the owner.
-    pub fn connections(&self) -> u32 {
-        let count = format!("select count(*) from pg_stat_activity where usename = '{}'", self.name);
-        self.postgres.sql("postgres", &count).parse().expect("a count is a number")
+    /// Starts it again after [`Postgres::stop`].
+    pub fn resume(&self) {
+        let mut command = command("pg_ctl");
+        command
+            .args(["-s", "-w", "-t", "60", "start", "-D"])
+            .arg(self.data())
+            .arg("-l")
+            .arg(self.directory.join("log"));
+        // Its children keep what they inherit: no pipe of ours.
+        let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+        assert!(status.success(), "{}", fs::read_to_string(self.directory.join("log")).unwrap_or_default());
+    }
+
+    /// `mode`: smart, fast or immediate.
+    pub fn stop(&self, mode: &str) {
+        run(command("pg_ctl").args(["-s", "-w", "stop", "-m", mode, "-D"]).arg(self.data()));
+    }
+
+    /// Reads its configuration again.
+    pub fn reload(&self) {
+        run(command("pg_ctl").args(["-s", "reload", "-D"]).arg(self.data()));
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Runs statements as the superuser; rows come back as lines, columns divided by `|`.
+    pub fn sql(&self, database: &str, sql: &str) -> String {
+        let output = run(command("psql")
+            .args([
+                "-XAtq",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-U",
+                SUPERUSER,
+                "-d",
+                database,
+                "-c",
+                sql,
+                "-p",
+                &self.port.to_string(),
+                "-h",
+            ])
+            .arg(&self.directory));
+        output.trim_end().to_owned()
+    }
+
+    /// A fresh database with an owner of its own.
+    pub fn database(self: &Arc<Self>) -> Database {
+        let name = format!("test{}", number());
+        self.sql("postgres", &format!("CREATE ROLE {name} LOGIN PASSWORD 'secret'"));
+        self.sql("postgres", &format!("CREATE DATABASE {name} OWNER {name}"));
+        Database { server: Arc::clone(self), name }
     }
 }
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        let pid = rustix::process::Pid::from_child(&self.server);
-        // Immediate shutdown: the postmaster takes its children along, and nothing is kept.
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::QUIT);
-        let _ = self.server.wait();
-        if std::thread::panicking() {
-            eprintln!("PostgreSQL's log:\n{}", self.log());
-        }
+        let _ = command("pg_ctl").args(["-s", "-w", "stop", "-m", "immediate", "-D"]).arg(self.data()).output();
         let _ = fs::remove_dir_all(&self.directory);
     }
 }
 
-fn launch(programs: &Path, directory: &Path, account: Option<(u32, u32)>) -> (Child, u16) {
-    let port = free_port();
-    let log = fs::File::create(directory.join("log")).expect("the directory is ours");
-    let server = as_account(&programs.join("postgres"), account)
-        .arg("-D")
-        .arg(directory.join("data"))
-        .args(["-p", &port.to_string()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .expect("postgres starts");
-    (server, port)
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
-    listener.local_addr().expect("it is bound").port()
-}
-
-/// 16 hexadecimal digits that no other run has.
-pub fn random_hex() -> String {
-    let mut bytes = [0; 8];
-    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes).expect("the kernel has random bytes");
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
-}
-
-fn programs() -> PathBuf {
-    if let Some(path) = std::env::var_os("WEIR_POSTGRES_PROGRAMS") {
-        return path.into();
+impl Database {
+    /// Runs statements as the superuser.
+    pub fn sql(&self, sql: &str) -> String {
+        self.server.sql(&self.name, sql)
     }
-    let versions =
-        fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|version| version.path().join("bin"));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    versions
-        .chain(std::env::split_paths(&path))
-        .filter_map(|directory| fs::canonicalize(directory.join("initdb")).ok()?.parent().map(Path::to_owned))
-        .filter(|directory| ["postgres", "psql"].iter().all(|program| directory.join(program).exists()))
-        .max()
-        .expect("PostgreSQL's server programs are missing: apt-get install postgresql, or set WEIR_POSTGRES_PROGRAMS")
-}
 
-/// User and group to run as, where we are root.
-fn account() -> Option<(u32, u32)> {
-    if !rustix::process::getuid().is_root() {
-        return None;
+    /// The connection URL of its owner.
+    pub fn url(&self) -> String {
+        format!("postgres://{0}:secret@127.0.0.1:{1}/{0}", self.name, self.server.port)
     }
-    let users = fs::read_to_string("/etc/passwd").expect("there are users");
-    let user =
-        users.lines().find(|line| line.starts_with("postgres:")).expect("PostgreSQL's package makes the user postgres");
-    let mut numbers = user.split(':').skip(2).map(|number| number.parse().expect("passwd(5): a number"));
-    Some((numbers.next().expect("passwd(5): a user"), numbers.next().expect("passwd(5): a group")))
-}
 
-fn as_account(program: &Path, account: Option<(u32, u32)>) -> Command {
-    let mut command = Command::new(program);
-    command.current_dir("/");
-    if let Some((user, group)) = account {
-        command.uid(user).gid(group);
+    /// Server connections of its owner.
+    pub fn connections(&self) -> u32 {
+        let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{}'", self.name);
+        self.server.sql("postgres", &sql).parse().unwrap()
     }
-    command
 }
