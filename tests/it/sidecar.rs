@@ -3,6 +3,7 @@
 #[path = "support/guarded.rs"]
 mod guarded;
 #[path = "support/postgres.rs"]
+#[allow(dead_code, reason = "each test binary uses its own part")]
 mod postgres;
 #[path = "support/schema.rs"]
 mod schema;
@@ -413,6 +414,7 @@ async fn no_credential_shows_anywhere() {
     let report = sidecar.until("the login has failed", |report| report.database.is_some());
     assert_eq!(report.database.and_then(|database| database.sqlstate).as_deref(), Some("28P01"));
     seen(&sidecar, "while the password is wrong");
+    assert!(sidecar.metric("weir_sidecar_login_failures_total{class=\"28\"}") >= 1.0);
     let error = Client::open(&sidecar, database.name(), database.name()).await.err().map(|error| format!("{error:?}"));
     assert!(!error.unwrap_or_default().contains("canary-wrong"));
     sidecar.terminate();

@@ -255,6 +255,8 @@ impl Loop {
         server.key = (logged_in.pid, logged_in.secret);
         self.opening -= 1;
         self.open += 1;
+        // Another login may begin.
+        self.restless = true;
         self.backoff.succeeded();
         self.resolver.prefer(server.address);
         self.figures.logins.fetch_add(1, Relaxed);
@@ -313,9 +315,7 @@ impl Loop {
 
     /// A login failed: a pause before the next, and an error for those whom waiting does not help.
     fn failed(&mut self, refusal: Refusal) {
-        self.figures.login_failures.fetch_add(1, Relaxed);
-        let code = refusal.code.iter().fold(0, |code, byte| code << 8 | u64::from(*byte));
-        self.figures.last_login.store(code, Relaxed);
+        self.figures.login_failed(refusal.code);
         tracing::warn!(code = refusal.code(), error = refusal.message, "a login at PostgreSQL failed");
         let cause = Cause::new(refusal);
         let random = self.random();
