@@ -187,7 +187,11 @@ fn a_restart_of_the_server_frees_what_it_replaced() {
     // The first sight of the new one only bounds the attempt that never logged in: it may be on either.
     let via = charges.begin(seconds(1), address(), ROLE).unwrap();
     charges.connected(via, 3);
-    assert_eq!(charges.identified(via, identity(RESTARTED, 3), seconds(1)), [], "the old server still has an open socket");
+    assert_eq!(
+        charges.identified(via, identity(RESTARTED, 3), seconds(1)),
+        [],
+        "the old server still has an open socket"
+    );
     charges.lost(open);
     charges.eof(via);
     let via = charges.begin(seconds(2), address(), ROLE).unwrap();
@@ -333,8 +337,7 @@ fn reads_the_answer_of_a_look() {
     let none = data_row(&[&server[..], &[None; 4]].concat());
     let empty = Answer { incarnation, authentication_timeout: TIMEOUT, rows: vec![] };
     assert_eq!(Answer::parse([none.as_slice()]), Ok(empty.clone()));
-    let full =
-        data_row(&[&server[..], &[Some(b"42"), Some(b"00000000000000ff"), Some(b"x"), Some(b"app")]].concat());
+    let full = data_row(&[&server[..], &[Some(b"42"), Some(b"00000000000000ff"), Some(b"x"), Some(b"app")]].concat());
     let hidden = data_row(&[&server[..], &[Some(b"43"), None, None, Some(b"other")]].concat());
     let rows = vec![
         Row { pid: 42, started: Some(255), application_name: Some((*b"x").into()), role: Some((*b"app").into()) },

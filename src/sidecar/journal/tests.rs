@@ -71,8 +71,11 @@ fn entries() -> impl Strategy<Value = Entry> {
     prop_oneof![
         (any::<[u8; 16]>(), any::<[u8; 16]>())
             .prop_map(|(kernel_boot, boot)| Entry::Boot { kernel_boot, boot: BootId(boot) }),
-        (any::<u64>(), any::<u64>(), any::<u32>())
-            .prop_map(|(epoch, sequence, slots)| Entry::Grant(Grant { epoch, sequence, slots })),
+        (any::<u64>(), any::<u64>(), any::<u32>()).prop_map(|(epoch, sequence, slots)| Entry::Grant(Grant {
+            epoch,
+            sequence,
+            slots
+        })),
         (attempts.clone(), any::<SocketAddr>(), prop::collection::vec(any::<u8>(), 0..64)).prop_map(
             |(attempt, address, role)| Entry::Begin {
                 attempt,

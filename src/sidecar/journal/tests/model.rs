@@ -25,17 +25,21 @@ enum Step {
     Begin { delay: u64, refused: bool, looking: bool },
     /// The server ends a login and the sidecar reads BackendKeyData; it may crash before it has sent anything else.
     Login { which: usize, crash: bool },
-    /// The sidecar asks who the server is.
+    /// The sidecar asks who the server is; the answer may take its time.
     Identify { which: usize },
+    /// The answers to that arrive.
+    Identified,
     /// The sidecar closes, or a RST arrives; the backend notices after so many ms.
     Lose { which: usize, notices: u64 },
     /// The server ends a backend; the client sees EOF once the slot is free.
     Terminate { which: usize },
-    /// A look is sent through a connection, and its rows are read there and then.
+    /// A look is sent through a connection.
     Look { which: usize },
-    /// The answer of the look arrives, or never does.
+    /// The server reads the rows and answers, or the answer is lost.
     Answer { lost: bool },
-    /// All backends end at once; nobody is told.
+    /// Two looks that are answered at once, so many ms apart.
+    Looks { which: usize, apart: u64 },
+    /// All backends end at once; the sidecar finds out when it loses the connections.
     Restart,
     /// The sidecar's process is killed and starts again; backends notice after so many ms.
     Crash { notices: u64 },
@@ -51,6 +55,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(delay, refused, looking)| Step::Begin { delay, refused, looking }),
         6 => (which(), prop::bool::weighted(0.05)).prop_map(|(which, crash)| Step::Login { which, crash }),
         4 => which().prop_map(|which| Step::Identify { which }),
+        4 => Just(Step::Identified),
+        4 => (which(), 900..4_000u64).prop_map(|(which, apart)| Step::Looks { which, apart }),
         4 => (which(), notices()).prop_map(|(which, notices)| Step::Lose { which, notices }),
         2 => which().prop_map(|which| Step::Terminate { which }),
         4 => which().prop_map(|which| Step::Look { which }),
@@ -72,6 +78,14 @@ enum Phase {
     Running,
     /// Holds a slot until then and shows no row.
     Leaving(Duration),
+    /// Holds nothing: the server went down, and our socket has not heard.
+    Dead,
+}
+
+impl Phase {
+    const fn holds_a_slot(self) -> bool {
+        !matches!(self, Self::Queued(_) | Self::Dead)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -99,7 +113,8 @@ struct World {
     pids: i32,
     clock: u64,
     connections: BTreeMap<Attempt, Connection>,
-    look: Option<(Look, Answer)>,
+    look: Option<Look>,
+    identities: Vec<(Attempt, Identity)>,
 }
 
 fn address() -> SocketAddr {
@@ -123,6 +138,7 @@ impl World {
             clock: 0,
             connections: BTreeMap::new(),
             look: None,
+            identities: Vec::new(),
         };
         world.boot();
         world
@@ -131,6 +147,7 @@ impl World {
     fn boot(&mut self) {
         self.account = None;
         self.look = None;
+        self.identities.clear();
         self.boots += 1;
         self.booted = self.now;
         let boot = BootId([self.boots; 16]);
@@ -158,6 +175,13 @@ impl World {
             Step::Begin { delay, refused, looking } => self.begin(delay, refused, looking),
             Step::Login { which, crash } => self.login(which, crash),
             Step::Identify { which } => self.identify(which),
+            Step::Identified => {
+                for (attempt, identity) in std::mem::take(&mut self.identities) {
+                    if self.connections.get(&attempt).is_some_and(|connection| connection.open) {
+                        self.account().identified(attempt, identity, time);
+                    }
+                }
+            }
             Step::Lose { which, notices } => {
                 if let Some(attempt) = self.choose(which, |connection| connection.open) {
                     self.lose(attempt, notices);
@@ -171,30 +195,35 @@ impl World {
                 }
             }
             Step::Look { which } => {
-                if let Some(via) = self.choose(which, |connection| connection.open && connection.logged_in)
+                let ready = |connection: &Connection| connection.open && connection.phase == Phase::Running;
+                if let Some(via) = self.choose(which, ready)
                     && let Some(look) = self.account().look(via, time)
                 {
-                    let answer = self.rows(&look);
-                    self.look = Some((look, answer));
+                    self.look = Some(look);
                 }
             }
             Step::Answer { lost } => {
-                if let Some((look, answer)) = self.look.take()
+                if let Some(look) = self.look.take()
                     && !lost
-                    && self.connections.get(&look.via()).is_some_and(|connection| connection.open)
+                    && self.connections.get(&look.via()).is_some_and(|via| via.open && via.phase == Phase::Running)
                 {
+                    let answer = self.rows();
                     self.account().looked(&look, &answer, time);
+                }
+            }
+            Step::Looks { which, apart } => {
+                for wait in [apart, 0] {
+                    self.step(&Step::Look { which });
+                    self.step(&Step::Answer { lost: false });
+                    self.check();
+                    self.wait(ms(wait));
                 }
             }
             Step::Restart => {
                 self.server.started += 1;
                 // Connections in the listener's queue go with it.
-                let gone: Vec<_> = self.connections.keys().copied().collect();
-                for attempt in gone {
-                    if self.connections.remove(&attempt).unwrap().open {
-                        self.account().lost(attempt);
-                    }
-                }
+                self.connections.retain(|_, connection| connection.open);
+                self.connections.values_mut().for_each(|connection| connection.phase = Phase::Dead);
             }
             Step::Crash { notices } => self.crash(notices),
             Step::Wait(wait) => self.wait(ms(wait)),
@@ -204,11 +233,8 @@ impl World {
     fn begin(&mut self, delay: u64, refused: bool, looking: bool) {
         let time = self.time();
         let account = self.account();
-        let begun = if looking {
-            account.begin_looking(time, address(), ROLE)
-        } else {
-            account.begin(time, address(), ROLE)
-        };
+        let begun =
+            if looking { account.begin_looking(time, address(), ROLE) } else { account.begin(time, address(), ROLE) };
         let Some(attempt) = begun.unwrap() else { return };
         if refused {
             self.account().failed_before_start(attempt);
@@ -254,10 +280,8 @@ impl World {
     }
 
     fn identify(&mut self, which: usize) {
-        let time = self.time();
-        let ready = |connection: &Connection| {
-            connection.open && connection.logged_in && connection.phase == Phase::Running
-        };
+        let ready =
+            |connection: &Connection| connection.open && connection.logged_in && connection.phase == Phase::Running;
         let Some(attempt) = self.choose(which, ready) else { return };
         let connection = &self.connections[&attempt];
         let identity = Identity {
@@ -265,7 +289,7 @@ impl World {
             backend_started: connection.started,
             authentication_timeout: AUTHENTICATION_TIMEOUT,
         };
-        self.account().identified(attempt, identity, time);
+        self.identities.push((attempt, identity));
     }
 
     fn lose(&mut self, attempt: Attempt, notices: u64) {
@@ -273,6 +297,9 @@ impl World {
         let connection = self.connections.get_mut(&attempt).unwrap();
         connection.open = false;
         connection.notices = Some(at);
+        if connection.phase == Phase::Dead {
+            self.connections.remove(&attempt);
+        }
     }
 
     fn crash(&mut self, notices: u64) {
@@ -284,7 +311,7 @@ impl World {
     }
 
     /// What the look's statement would return now. More rows than asked for do no harm.
-    fn rows(&self, _look: &Look) -> Answer {
+    fn rows(&self) -> Answer {
         let visible = self.connections.values().filter(|connection| connection.phase == Phase::Running);
         let row = |connection: &Connection| Row {
             pid: connection.pid,
@@ -338,11 +365,11 @@ impl World {
         let books: Vec<_> = self.account().charges().attempts().collect();
         for (attempt, connection) in &self.connections {
             assert!(
-                books.contains(attempt) || matches!(connection.phase, Phase::Queued(_)),
+                books.contains(attempt) || !connection.phase.holds_a_slot(),
                 "{attempt:?} holds a slot and is not on the books: {connection:?}"
             );
         }
-        let slots = self.connections.values().filter(|c| !matches!(c.phase, Phase::Queued(_))).count();
+        let slots = self.connections.values().filter(|connection| connection.phase.holds_a_slot()).count();
         let charges = self.account().charges();
         let charged = usize::try_from(charges.charged() + charges.looking()).unwrap();
         assert!(slots <= charged, "{slots} slots held, {charged} charged");
@@ -351,6 +378,12 @@ impl World {
     /// Everything comes to rest: backends notice, and one connection after another looks until nothing is unconfirmed.
     fn settle(&mut self) {
         self.wait(Duration::from_secs(400));
+        let dead: Vec<_> =
+            self.connections.iter().filter(|(_, c)| c.phase == Phase::Dead).map(|(attempt, _)| *attempt).collect();
+        for attempt in dead {
+            self.lose(attempt, 0);
+            self.account().lost(attempt);
+        }
         for _ in 0..200 {
             self.check();
             if self.account().charges().unconfirmed() == 0 {
@@ -363,13 +396,13 @@ impl World {
             for which in 0..4 {
                 self.login(which, false);
                 self.identify(which);
+                self.step(&Step::Identified);
                 self.step(&Step::Look { which });
                 self.step(&Step::Answer { lost: false });
             }
             self.wait(ms(1_000));
         }
-        let (now, server, connections) = (self.time(), self.server, self.connections.clone());
-        panic!("never confirmed at {now:?}: {:#?} {server:?} {connections:#?}", self.account().charges());
+        panic!("never confirmed: {:?}", self.account().charges());
     }
 }
 
