@@ -236,6 +236,21 @@ fn a_connection_from_before_the_change_does_not_bring_the_old_server_back() {
 }
 
 #[test]
+fn a_late_answer_says_nothing_about_attempts_that_began_after_its_question() {
+    let mut charges = charges(4);
+    let asked = charges.begin(seconds(0), address(), ROLE).unwrap();
+    charges.connected(asked, 1);
+    // The server answers, restarts, and gets a connection, of which we lose sight; only then is its answer read.
+    let lost = charges.begin(seconds(1), address(), ROLE).unwrap();
+    charges.lost(lost);
+    charges.identified(asked, identity(SERVER, 1), seconds(2));
+    charges.eof(asked);
+    assert_eq!(charges.unconfirmed(), 1);
+    connect(&mut charges, 2, RESTARTED, seconds(3));
+    assert_eq!(charges.unconfirmed(), 1, "it may be on the new one");
+}
+
+#[test]
 fn the_same_server_under_another_address_can_be_asked() {
     let mut charges = charges(4);
     let lost = connect(&mut charges, 1, SERVER, seconds(0));

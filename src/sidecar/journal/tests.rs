@@ -2,6 +2,7 @@ mod model;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -196,6 +197,28 @@ fn the_next_boot_learns_what_the_last_one_left() {
         ..first.clone()
     };
     assert_eq!(history.left().cloned().collect::<Vec<_>>(), [first, second]);
+}
+
+#[test]
+fn the_account_writes_before_it_permits() {
+    let directory = Directory::new();
+    let address = "192.0.2.1:5432".parse().unwrap();
+    let (mut account, _) = Account::open(&directory.0, KERNEL, BOOT, 2, Duration::ZERO).unwrap();
+    let on_disk = || History::read(&fs::read(directory.file()).unwrap()).0;
+    let attempt = account.begin(Duration::ZERO, address, b"app").unwrap().unwrap();
+    assert_eq!(left(&on_disk()), [attempt.number]);
+    account.connected(attempt, 42).unwrap();
+    let pid = on_disk().left().next().unwrap().backend.unwrap().pid;
+    assert_eq!(pid, 42);
+    account.lost(attempt);
+    drop(account);
+
+    let (mut account, history) = Account::open(&directory.0, KERNEL, BootId([3; 16]), 2, Duration::ZERO).unwrap();
+    assert_eq!(left(&history), [attempt.number]);
+    assert_eq!((account.charges().charged(), account.charges().inherited()), (1, 1));
+    account.journal.file = File::open(directory.file()).unwrap();
+    assert!(account.begin(Duration::ZERO, address, b"app").is_err());
+    assert_eq!(account.charges().charged(), 1, "what was refused is not charged");
 }
 
 #[test]
