@@ -4,9 +4,10 @@
 //!
 //! - EOF *received*: PostgreSQL keeps the socket open until the backend has left shared memory (pqcomm.c, `socket_close`).
 //! - connect() failed by the kernel's word: no backend was ever made.
-//! - A *look* at pg_stat_activity. A backend whose pid and start are known is gone when two looks, the second sent at least 1 s
-//!   after the first was answered, miss it (the row goes before the slot does). An attempt that never learned its pid is gone when
-//!   a look sent later than its start + authentication_timeout + 10 s finds no row with its application_name.
+//! - Two *looks* at pg_stat_activity that miss it, the second sent at least 1 s after the first was answered (the row goes before
+//!   the slot does). A backend is known by its pid and start. An attempt that never learned its pid is known by the
+//!   application_name of its start, and looks count from its start + authentication_timeout + 10 s on: by then its backend shows
+//!   that name or has given up.
 //! - Its server's *incarnation* (system identifier and postmaster start time, at an address) was replaced by another.
 //!
 //! A close, a time-out or a RST on our side frees nothing: the backend stays charged, *unconfirmed*, until one of the above.
@@ -154,14 +155,23 @@ impl Charges {
         }
     }
 
-    /// The connection answered [`identify`]. Returns what was freed because the server is a new incarnation.
+    /// The connection answered [`identify`]. Returns what that frees: the charges of an incarnation that this one replaced, and of
+    /// a backend that had the same pid, which a living process can't.
     pub fn identified(&mut self, attempt: Attempt, identity: Identity, now: Duration) -> Vec<Attempt> {
         let Some(charge) = self.charges.get_mut(&attempt) else { return Vec::new() };
         charge.server = Some(identity.incarnation);
-        if let Some(backend) = &mut charge.backend {
+        let pid = charge.backend.as_mut().map(|backend| {
             backend.started = Some(identity.backend_started);
-        }
-        self.sighted(attempt, identity.incarnation, identity.authentication_timeout, now)
+            backend.pid
+        });
+        let mut freed = self.sighted(attempt, identity.incarnation, identity.authentication_timeout, now);
+        let same = |charge: &Charge| {
+            charge.life != Life::Open
+                && charge.server == Some(identity.incarnation)
+                && charge.backend.is_some_and(|backend| Some(backend.pid) == pid)
+        };
+        freed.extend(self.free(same));
+        freed
     }
 
     /// EOF was received (recv() gave 0): the backend is gone.
@@ -301,14 +311,15 @@ impl Charges {
                     && charge.life != Life::Open
                     && charge.server.is_some_and(|server| server != current && !alive.contains(&server))
             };
-            freed.extend(self.charges.iter().filter(|(_, charge)| gone(charge)).map(|(attempt, _)| *attempt));
-            for attempt in &freed {
-                self.charges.remove(attempt);
-            }
+            freed = self.free(gone);
         }
         self.servers.forget_all_but(|address| self.charges.values().any(|charge| charge.address == *address));
         self.strand(now);
         freed
+    }
+
+    fn free(&mut self, gone: impl Fn(&Charge) -> bool) -> Vec<Attempt> {
+        self.charges.extract_if(.., |_, charge| gone(charge)).map(|(attempt, _)| attempt).collect()
     }
 
     /// See [`Charges::serve`]. A charge is stranded while its address is not among those served, at least one of these has been

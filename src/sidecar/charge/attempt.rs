@@ -129,12 +129,15 @@ impl Charge {
     pub(super) fn decidable(&self, authentication_timeout: Duration) -> Option<Duration> {
         match (self.life, self.backend) {
             (Life::Open, _) => None,
-            (Life::Unconfirmed { missed: Some(missed), .. }, Some(_)) => Some(missed + CONFIRMATION),
-            (Life::Unconfirmed { missed: None, .. }, Some(_)) => Some(Duration::ZERO),
-            (Life::Unconfirmed { .. }, None) => {
-                Some(self.began + authentication_timeout + GRACE + Duration::from_nanos(1))
-            }
+            (Life::Unconfirmed { missed: Some(missed), .. }, _) => Some(missed + CONFIRMATION),
+            (Life::Unconfirmed { .. }, Some(_)) => Some(Duration::ZERO),
+            (Life::Unconfirmed { .. }, None) => Some(self.latest_row(authentication_timeout)),
         }
+    }
+
+    /// By then a backend whose pid is unknown either shows its application_name or has given up.
+    fn latest_row(&self, authentication_timeout: Duration) -> Duration {
+        self.began + authentication_timeout + GRACE
     }
 
     /// Whether a look at `incarnation`, reached at `address`, would show the backend.
@@ -183,9 +186,10 @@ impl Charge {
             }
             return false;
         }
-        if self.backend.is_none() {
-            return sent > self.began + timeout + GRACE;
+        if self.backend.is_none() && sent < self.latest_row(timeout) {
+            return false;
         }
+        let Life::Unconfirmed { missed, .. } = &mut self.life else { return false };
         match *missed {
             Some(first) => sent >= first + CONFIRMATION,
             None => {

@@ -11,7 +11,7 @@ use crate::sidecar::charge::{Answer, Attempt, BootId, Charges, Identity, Look};
 #[derive(Debug)]
 pub struct Account {
     charges: Charges,
-    journal: Journal,
+    pub(super) journal: Journal,
 }
 
 impl Account {

@@ -121,13 +121,16 @@ impl History {
         for left in self.left() {
             let attempt = left.attempt;
             encode(&Entry::Begin { attempt, address: left.address, role: left.role.clone() }, &mut out);
-            if let Some(backend) = left.backend {
-                encode(&Entry::Backend { attempt, pid: backend.pid }, &mut out);
-            }
-            if let Some(incarnation) = left.server {
-                let backend_started = left.backend.and_then(|backend| backend.started).unwrap_or_default();
-                encode(&Entry::Identified { attempt, incarnation, backend_started }, &mut out);
-            }
+            let backend = left.backend.map(|backend| Entry::Backend { attempt, pid: backend.pid });
+            let started = left.backend.and_then(|backend| backend.started);
+            let identified = left.server.map(|incarnation| Entry::Identified {
+                attempt,
+                incarnation,
+                backend_started: started.unwrap_or_default(),
+            });
+            // Read before its backend, a record of the server says nothing about the backend's start.
+            let order = if started.is_some() { [backend, identified] } else { [identified, backend] };
+            order.iter().flatten().for_each(|entry| encode(entry, &mut out));
         }
         out
     }
