@@ -54,9 +54,7 @@ fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
         let thread = thread.name().unwrap_or("unnamed");
-        match panic.location() {
-            Some(at) => tracing::error!(thread, file = at.file(), line = at.line(), "panicked"),
-            None => tracing::error!(thread, "panicked"),
-        }
+        let (file, line) = panic.location().map_or(("unknown", 0), |at| (at.file(), at.line()));
+        tracing::error!(thread, file, line, "panicked");
     }));
 }
