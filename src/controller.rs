@@ -85,6 +85,8 @@ pub struct Context {
     pub backoff: Backoff,
     /// When statuses were written, and how many may be.
     pub writes: apply::Writes,
+    /// When this process began to look.
+    pub started: Timestamp,
     /// At most so often a status is written that only shows other figures.
     pub status_interval: Duration,
 }

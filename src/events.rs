@@ -21,6 +21,8 @@ use crate::crd::{ConnectionPool, ConnectionPoolStatus};
 use crate::metrics::Metrics;
 use crate::names::FIELD_MANAGER;
 use crate::observe::pod::Pod;
+use crate::policy::reasons::{ConditionType, Reason};
+use crate::policy::status::find;
 use crate::policy::validate::ValidatedPool;
 use crate::telemetry::chain;
 
@@ -53,17 +55,18 @@ pub struct News {
 }
 
 impl News {
-    /// Compares. `written`: the new status, where it is about to be written; a change is announced together with its write, so
-    /// once.
+    /// Compares. `started`: when this process began; its predecessor has told of older pods. `written`: the new status, where it is
+    /// about to be written; a change is announced together with its write, so once.
     pub fn of(
         pool: Option<&ValidatedPool>,
         old: Option<&ConnectionPoolStatus>,
         written: Option<&ConnectionPoolStatus>,
         matching: &[Arc<Pod>],
+        started: Timestamp,
         now: Timestamp,
     ) -> Self {
-        let young =
-            |pod: &&Arc<Pod>| pod.created.is_some_and(|created| now.duration_since(created).unsigned_abs() < YOUNG);
+        let since = started.max(now - YOUNG);
+        let young = |pod: &&Arc<Pod>| pod.created.is_some_and(|created| created >= since);
         let pods = pool.into_iter().flat_map(|pool| {
             matching.iter().filter(young).filter_map(|pod| {
                 let skipped = match standing(pool, pod) {
@@ -74,35 +77,31 @@ impl News {
                 Some(PodNews { pod: reference(pod), skipped })
             })
         });
-        let pool =
-            written.into_iter().flat_map(|new| {
-                let saturated = turned(old, new, "Saturated").map(|(warning, note)| {
-                    let reason = if warning { "Saturated" } else { "Recovered" };
-                    PoolNews { reason, warning, note }
-                });
-                let missed = turned(old, new, "Injected")
-                    .filter(|(injected, _)| !injected)
-                    .map(|(_, message)| PoolNews { reason: "Missed", warning: true, note: message });
-                // A pool that was never saturated has not recovered.
-                let saturated = saturated.filter(|news| news.warning || condition(old, "Saturated").is_some());
-                saturated.into_iter().chain(missed)
-            });
-        Self { pods: pods.collect(), pool: pool.collect() }
+        Self { pods: pods.collect(), pool: written.map(|new| changes(old, new)).unwrap_or_default() }
     }
 }
 
-/// The new status of a condition, where it is another one than before; with its message.
-fn turned(old: Option<&ConnectionPoolStatus>, new: &ConnectionPoolStatus, type_: &str) -> Option<(bool, String)> {
-    let new = condition(Some(new), type_)?;
-    let old = condition(old, type_);
-    (old.is_none_or(|old| old.status != new.status)).then(|| (new.status == "True", new.message.clone()))
-}
-
-fn condition<'a>(
-    status: Option<&'a ConnectionPoolStatus>,
-    type_: &str,
-) -> Option<&'a k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition> {
-    status?.conditions.iter().find(|condition| condition.type_ == type_)
+/// What of the pool turned with this write.
+fn changes(old: Option<&ConnectionPoolStatus>, new: &ConnectionPoolStatus) -> Vec<PoolNews> {
+    let is = |status: Option<&ConnectionPoolStatus>, kind, value: &str, reason: Option<Reason>| {
+        let found = status.and_then(|status| find(status, kind));
+        found.is_some_and(|c| c.status == value && reason.is_none_or(|reason| c.reason == reason.as_str()))
+    };
+    let note = |kind| find(new, kind).map(|condition| condition.message.clone()).unwrap_or_default();
+    let (saturated, injected) = (ConditionType::Saturated, ConditionType::Injected);
+    let mut news = Vec::new();
+    if is(Some(new), saturated, "True", None) && !is(old, saturated, "True", None) {
+        news.push(PoolNews { reason: "Saturated", warning: true, note: note(saturated) });
+    }
+    // Only what was saturated recovers, and only when that is known.
+    if is(Some(new), saturated, "False", None) && is(old, saturated, "True", None) {
+        news.push(PoolNews { reason: "Recovered", warning: false, note: note(saturated) });
+    }
+    let missed = Some(Reason::PodsMissed);
+    if is(Some(new), injected, "False", missed) && !is(old, injected, "False", missed) {
+        news.push(PoolNews { reason: "Missed", warning: true, note: note(injected) });
+    }
+    news
 }
 
 fn reference(pod: &Pod) -> ObjectReference {

@@ -127,6 +127,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
         metrics: Arc::clone(&metrics),
         backoff: controller::backoff::Backoff::default(),
         writes: controller::apply::Writes::default(),
+        started: Timestamp::now(),
         status_interval: options.status_interval,
     });
     tasks.spawn("controller", controller::run(context, touches, tasks.stopping()));

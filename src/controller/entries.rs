@@ -45,13 +45,15 @@ impl Default for Entries {
 }
 
 impl Entries {
-    /// Of this generation of the pool.
-    pub fn state(&self, pool: &PoolKey, generation: i64) -> EntryState {
+    /// Of this generation of the pool; `None` where it was not looked at yet.
+    pub fn state(&self, pool: &PoolKey, generation: i64) -> Option<EntryState> {
         let states = self.states.read().unwrap_or_else(PoisonError::into_inner);
-        match states.get(pool) {
-            Some((known, state)) if *known >= generation => state.clone(),
-            _ => EntryState::Pending,
-        }
+        states.get(pool).filter(|(known, _)| *known >= generation).map(|(_, state)| state.clone())
+    }
+
+    /// Whether every entry was looked at once.
+    pub fn settled(&self) -> bool {
+        *self.settled.borrow()
     }
 
     /// Resolves once every entry was looked at: before that, `Pending` only means that the process is young.

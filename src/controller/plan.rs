@@ -28,8 +28,10 @@ pub struct Seen {
     pub pods: Vec<Arc<Pod>>,
     /// What its instances said.
     pub instances: Vec<Instance>,
-    /// Whether its entry is in force.
-    pub entry: EntryState,
+    /// When this process began to look.
+    pub started: Timestamp,
+    /// Whether its entry is in force; `None` where that will be known in a moment.
+    pub entry: Option<EntryState>,
 }
 
 /// What is to be done.
@@ -51,13 +53,15 @@ impl Seen {
     pub fn of(pool: &ConnectionPool, context: &Context) -> Self {
         let key = super::pool_key(pool);
         let generation = pool.metadata.generation.unwrap_or_default();
+        let entry = context.entries.state(&key, generation);
         Self {
             generation,
             status: pool.status.clone(),
             written: context.writes.last(&key),
+            started: context.started,
             pods: context.pods.of(&key.namespace),
             instances: context.reports.of(&key),
-            entry: context.entries.state(&key, generation),
+            entry: entry.or_else(|| (!context.entries.settled()).then_some(EntryState::Pending)),
             key,
         }
     }
@@ -77,17 +81,19 @@ pub fn plan(
     let observation = Observation {
         generation: seen.generation,
         validation,
-        entry: &seen.entry,
+        entry: seen.entry.as_ref().unwrap_or(&EntryState::Pending),
         fleet: &fleet,
         instances: &seen.instances,
     };
     let old = seen.status.as_ref();
     let status = status::status(old, &observation, now);
     let due = status::due(old, &status, seen.written, now, interval);
-    let write = due.is_some_and(|due| due <= now);
-    let wait = due.filter(|_| !write).map(|due| due.duration_since(now).unsigned_abs());
+    // A changed spec mostly leaves its entry as it was: a moment's patience keeps Ready from flickering.
+    let known = validation.is_err() || seen.entry.is_some();
+    let write = known && due.is_some_and(|due| due <= now);
+    let wait = due.filter(|due| known && *due > now).map(|due| due.duration_since(now).unsigned_abs());
     Plan {
-        news: News::of(validation.ok(), old, write.then_some(&status), &matching, now),
+        news: News::of(validation.ok(), old, write.then_some(&status), &matching, seen.started, now),
         status,
         write,
         figures,

@@ -23,7 +23,7 @@ fn pod(name: &str, age: i64, annotations: &serde_json::Value) -> Arc<Pod> {
 
 fn status(type_: &str, status: &str) -> ConnectionPoolStatus {
     let condition = json!({
-        "type": type_, "status": status, "reason": "R", "message": "words", "lastTransitionTime": "2026-01-01T00:00:00Z",
+        "type": type_, "status": status, "reason": if type_ == "Injected" { "PodsMissed" } else { "Critical" }, "message": "words", "lastTransitionTime": "2026-01-01T00:00:00Z",
     });
     ConnectionPoolStatus {
         conditions: vec![serde_json::from_value(condition).expect("a condition")],
@@ -35,8 +35,12 @@ fn now() -> Timestamp {
     Timestamp::from_second(1_000_000).expect("a time")
 }
 
+fn start() -> Timestamp {
+    Timestamp::from_second(999_000).expect("a time")
+}
+
 fn reasons(old: Option<&ConnectionPoolStatus>, new: &ConnectionPoolStatus) -> Vec<&'static str> {
-    News::of(Some(&pool()), old, Some(new), &[], now()).pool.iter().map(|news| news.reason).collect()
+    News::of(Some(&pool()), old, Some(new), &[], start(), now()).pool.iter().map(|news| news.reason).collect()
 }
 
 #[test]
@@ -45,9 +49,14 @@ fn changes_of_the_pool_are_told_once() {
     assert_eq!(reasons(Some(&calm), &saturated), ["Saturated"]);
     assert_eq!(reasons(Some(&saturated), &saturated), Vec::<&str>::new());
     assert_eq!(reasons(Some(&saturated), &calm), ["Recovered"]);
+    assert_eq!(reasons(Some(&status("Saturated", "Unknown")), &calm), Vec::<&str>::new());
+    assert_eq!(reasons(Some(&saturated), &status("Saturated", "Unknown")), Vec::<&str>::new(), "nobody knows");
     assert_eq!(reasons(None, &calm), Vec::<&str>::new(), "a new pool has not recovered");
     assert_eq!(reasons(Some(&status("Injected", "True")), &status("Injected", "False")), ["Missed"]);
-    assert!(News::of(Some(&pool()), Some(&calm), None, &[], now()).pool.is_empty(), "what is not written is not told");
+    assert!(
+        News::of(Some(&pool()), Some(&calm), None, &[], start(), now()).pool.is_empty(),
+        "what is not written is not told"
+    );
 }
 
 #[test]
@@ -60,9 +69,11 @@ fn only_young_pods_are_spoken_of() {
         pod("missed", 10, &json!({})),
         pod("old", 1_000, &note),
     ];
-    let news = News::of(Some(&pool()), None, None, &pods, now());
+    let news = News::of(Some(&pool()), None, None, &pods, start(), now());
     let said: Vec<_> = news.pods.iter().map(|news| (news.pod.name.as_deref(), news.skipped.as_deref())).collect();
     assert_eq!(said, [(Some("injected"), None), (Some("skipped"), Some("OptedOut: as it wished"))]);
+    let restarted = News::of(Some(&pool()), None, None, &pods, now(), now());
+    assert!(restarted.pods.is_empty(), "the process before has told of them");
 }
 
 #[test]
@@ -83,7 +94,7 @@ async fn each_pod_is_told_once_per_reason_and_never_all_at_once() {
     let skipped = |count: usize, why: &str| -> Vec<_> {
         let annotations = json!({"weir.dev/skipped.orders": why});
         let pods: Vec<_> = (0..count).map(|number| pod(&format!("p{number:02}"), 1, &annotations)).collect();
-        News::of(Some(&pool()), None, None, &pods, now()).pods
+        News::of(Some(&pool()), None, None, &pods, start(), now()).pods
     };
     assert_eq!(announcer.fresh("shop/orders", skipped(25, "OptedOut: x")).len(), PODS_MAX);
     assert_eq!(announcer.fresh("shop/orders", skipped(25, "OptedOut: x")).len(), PODS_MAX);

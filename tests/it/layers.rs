@@ -8,9 +8,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("names", &["policy"]),
     ("crd", &["policy", "names"]),
     ("policy", &["crd", "names", "policy"]),
-    ("observe", &["crd", "names", "policy"]),
-    ("prober", &["crd", "names", "policy", "observe", "metrics", "shutdown"]),
-    ("webhook", &["crd", "names", "policy", "observe", "metrics", "shutdown"]),
+    ("api", &["names"]),
+    ("metrics", &["api", "policy"]),
+    ("observe", &["api", "crd", "metrics", "names", "policy", "shutdown", "telemetry"]),
+    ("prober", &["crd", "metrics", "names", "observe", "policy", "random", "shutdown"]),
+    ("webhook", &["api", "metrics", "names", "observe", "policy", "shutdown", "telemetry"]),
     ("sidecar", &["names", "policy", "sidecar", "telemetry"]),
 ];
 
