@@ -14,6 +14,7 @@
 
 pub mod names;
 pub mod policy;
+pub mod telemetry;
 
 #[cfg(feature = "operator")]
 pub mod crd;

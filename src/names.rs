@@ -72,6 +72,14 @@ pub const ENV_STATE: &str = "WEIR_STATE";
 pub const ENV_POD_UID: &str = "WEIR_POD_UID";
 /// Ed25519 public keys that statements may be signed with: base64, comma-separated, any number.
 pub const ENV_PUBLIC_KEYS: &str = "WEIR_PUBLIC_KEYS";
+/// What is logged, by level and module: `info`, `weir=debug,info`.
+pub const ENV_LOG: &str = "WEIR_LOG";
+/// How it is logged: `json` or `text`.
+pub const ENV_LOG_FORMAT: &str = "WEIR_LOG_FORMAT";
+/// Where the kubelet looks for the container's last words; [`TERMINATION_PATH`] where it is not set.
+pub const ENV_TERMINATION: &str = "WEIR_TERMINATION_LOG";
+/// Kubernetes' default of `terminationMessagePath`.
+pub const TERMINATION_PATH: &str = "/dev/termination-log";
 
 /// First choice of the port that the application connects to, on loopback; the next free one is taken when a container
 /// of the pod declares it.

@@ -10,5 +10,6 @@ pub mod duration;
 pub mod health;
 pub mod limits;
 pub mod settings;
+pub mod url;
 #[cfg(feature = "operator")]
 pub mod validate;

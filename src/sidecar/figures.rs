@@ -2,10 +2,17 @@
 //!
 //! The counters are relaxed atomics: each is exact, a set of them read together may be a moment apart. No lock is taken in the loop.
 
+use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc;
 use std::time::Duration;
 
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::target::Target;
 use crate::policy::limits::Limits;
 
 /// What the loop publishes.
@@ -37,19 +44,25 @@ pub struct Figures {
     pub logins: AtomicU64,
     /// Logins at PostgreSQL that failed.
     pub login_failures: AtomicU64,
+    /// Words for a pool that clients sent as start-up parameters, where they have no meaning: a wrong dialect shows here.
+    pub stray_parameters: AtomicU64,
     /// Bytes from clients to servers.
     pub bytes_in: AtomicU64,
     /// Bytes from servers to clients.
     pub bytes_out: AtomicU64,
     /// Cancel requests passed on.
     pub cancels: AtomicU64,
+    /// Turns of the loop: stands still while it sleeps, and moves when [`Commander::wake`] wakes it.
+    pub turns: AtomicU64,
     /// The last login at PostgreSQL: 0 none yet, 1 succeeded, else five bytes of SQLSTATE of its failure, big-endian in the low 40 bits.
     pub last_login: AtomicU64,
 }
 
-/// From the control thread to the loop; an eventfd in epoll wakes it.
-#[derive(Debug)]
+/// From the control thread to the loop, by [`Commander`].
 pub enum Command {
+    /// Other credentials, host or database: used for every server connection from now on. Open ones are replaced once nobody
+    /// uses them.
+    Target(Arc<Target>),
     /// The answer to [`Request::Resolve`].
     Resolved {
         /// Repeats the request's number.
@@ -78,7 +91,68 @@ pub enum Request {
     },
 }
 
+/// The control thread's end: queues commands and wakes the loop.
+#[derive(Clone)]
+pub struct Commander {
+    queue: mpsc::Sender<Command>,
+    bell: Arc<OwnedFd>,
+}
+
+/// The loop's end.
+pub struct Commands {
+    queue: mpsc::Receiver<Command>,
+    bell: Arc<OwnedFd>,
+}
+
+/// Both ends of the command queue.
+pub fn commands() -> io::Result<(Commander, Commands)> {
+    let (sender, receiver) = mpsc::channel();
+    let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+    Ok((Commander { queue: sender, bell: Arc::clone(&bell) }, Commands { queue: receiver, bell }))
+}
+
+impl Commander {
+    /// False once the loop has ended.
+    pub fn send(&self, command: Command) -> bool {
+        // The command is queued before the bell rings, so a loop that was woken finds it. A full counter is a loop that has not
+        // answered the bell yet.
+        let sent = self.queue.send(command).is_ok();
+        self.wake();
+        sent
+    }
+
+    /// Makes the loop take a turn.
+    pub fn wake(&self) {
+        let _ = rustix::io::write(&*self.bell, &1_u64.to_ne_bytes());
+    }
+}
+
+impl Commands {
+    /// Silences the bell; [`Commands::next`] must then be called until it gives nothing.
+    pub(super) fn answer(&self) {
+        let _ = rustix::io::read(&*self.bell, &mut [0; 8]);
+    }
+
+    pub(super) fn next(&self) -> Option<Command> {
+        self.queue.try_recv().ok()
+    }
+}
+
+impl AsFd for Commands {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+}
+
 impl Figures {
+    /// Whether the last login at PostgreSQL succeeded; `None` before the first.
+    pub fn reachable(&self) -> Option<bool> {
+        match self.last_login.load(Ordering::Relaxed) {
+            0 => None,
+            last => Some(last == 1),
+        }
+    }
+
     /// The five characters of [`Figures::last_login`], if it failed.
     pub fn last_failure(&self) -> Option<String> {
         let bytes = self.last_login.load(Ordering::Relaxed).to_be_bytes();

@@ -1,0 +1,154 @@
+//! Edits of a URL: whole spans are replaced, every other byte stays.
+
+use super::query::Change;
+use super::{Span, Url, UrlError};
+use crate::names;
+use crate::policy::dialect::{Dialect, Parameter};
+
+/// What happens to a pool parameter that the user wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It stays, and is named in [`Edited::kept`].
+    Keep,
+    /// Its value is replaced in place.
+    Replace,
+}
+
+/// Where an application's URL is to point, and what its query is to say.
+#[derive(Clone, Debug)]
+pub struct Redirect<'p> {
+    /// Port of the sidecar on loopback.
+    pub port: u16,
+    /// Pool parameters.
+    pub parameters: &'p [Parameter],
+    /// See [`Existing`].
+    pub existing: Existing,
+}
+
+/// An edited URL.
+pub struct Edited {
+    /// The new text.
+    pub text: Vec<u8>,
+    /// Pool parameters that stay as the user wrote them.
+    pub kept: Vec<&'static str>,
+}
+
+/// Keys that say where to connect, with what password, and how safely: all of it is the sidecar's hop now. `user` and `dbname` stay,
+/// for the application still names its own.
+const HOP: [&str; 29] = [
+    "host",
+    "hostaddr",
+    "port",
+    "password",
+    "ssl",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "sslpassword",
+    "sslcrl",
+    "sslcrldir",
+    "sslcompression",
+    "sslcertmode",
+    "sslsni",
+    "sslnegotiation",
+    "ssl_min_protocol_version",
+    "ssl_max_protocol_version",
+    "channel_binding",
+    "uselibpqcompat",
+    "sslaccept",
+    "sslidentity",
+    "gssencmode",
+    "gssdelegation",
+    "krbsrvname",
+    "gsslib",
+    "require_auth",
+    "target_session_attrs",
+    "load_balance_hosts",
+    "targetServerType",
+];
+
+/// Points a URL at the sidecar: host and port, a password that is none, `sslmode=disable` in place of everything about TLS, and the
+/// pool parameters. Refuses a URL whose server or TLS policy the sidecar could not stand in for.
+pub fn redirect(url: &Url<'_>, dialect: &Dialect, to: &Redirect<'_>) -> Result<Edited, UrlError> {
+    url.hosts(dialect)?;
+    url.user(dialect)?;
+    url.database(dialect)?;
+    url.password(dialect)?;
+    url.ssl(dialect)?;
+
+    let mut replaced = Vec::new();
+    if let Some(password) = url.password.clone().filter(|password| !password.is_empty()) {
+        replaced.push((password, names::PLACEHOLDER.to_owned()));
+    }
+    replaced.push((url.hosts.clone(), format!("127.0.0.1:{}", to.port)));
+
+    let mut change = Change::new(url);
+    for key in HOP {
+        change.remove(key)?;
+    }
+    change.set("sslmode", "disable", Existing::Replace)?;
+    let kept = set(&mut change, to.parameters, to.existing)?;
+    replaced.extend(change.finish());
+    Ok(Edited { text: apply(url.text, replaced), kept })
+}
+
+/// Sets pool parameters and nothing else.
+pub fn parameters(url: &Url<'_>, parameters: &[Parameter], existing: Existing) -> Result<Edited, UrlError> {
+    let mut change = Change::new(url);
+    let kept = set(&mut change, parameters, existing)?;
+    Ok(Edited { text: apply(url.text, change.finish()), kept })
+}
+
+/// The URL of an application whose own one is hidden from us. The scheme is the one that every library takes, since SQLAlchemy
+/// refuses `postgres`. Nothing in it needs escaping in a container's `value`.
+pub fn placeholder(port: u16, user: &str, database: &str, parameters: &[Parameter]) -> String {
+    let (user, database) = (encode(user), encode(database));
+    let mut url = format!("postgresql://{user}:{}@127.0.0.1:{port}/{database}?sslmode=disable", names::PLACEHOLDER);
+    for Parameter { name, value } in parameters {
+        url.push('&');
+        url.push_str(name);
+        url.push('=');
+        url.push_str(value);
+    }
+    url
+}
+
+fn set(
+    change: &mut Change<'_, '_>,
+    parameters: &[Parameter],
+    existing: Existing,
+) -> Result<Vec<&'static str>, UrlError> {
+    let mut kept = Vec::new();
+    for Parameter { name, value } in parameters {
+        if !change.set(name, value, existing)? {
+            kept.push(*name);
+        }
+    }
+    Ok(kept)
+}
+
+/// Percent-encodes all but RFC 3986's unreserved characters, so that no library and no shell sees a delimiter.
+fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+/// Replaces spans that do not overlap, given in order.
+fn apply(text: &[u8], replaced: Vec<(Span, String)>) -> Vec<u8> {
+    let mut result = Vec::with_capacity(text.len() + 64);
+    let mut at = 0;
+    for (span, with) in replaced {
+        result.extend_from_slice(text.get(at..span.start).unwrap_or_default());
+        result.extend_from_slice(with.as_bytes());
+        at = span.end;
+    }
+    result.extend_from_slice(text.get(at..).unwrap_or_default());
+    result
+}

@@ -1,0 +1,331 @@
+//! What this instance may be costing PostgreSQL: every attempt to connect, from before connect() until its end is proven.
+//!
+//! A socket says little about the backend behind it, so nothing here is freed by what we did, only by what the server showed:
+//!
+//! - EOF *received*: PostgreSQL keeps the socket open until the backend has left shared memory (pqcomm.c, `socket_close`).
+//! - connect() failed by the kernel's word: no backend was ever made.
+//! - A *look* at pg_stat_activity. A backend whose pid and start are known is gone when two looks, the second sent at least 1 s
+//!   after the first was answered, miss it (the row goes before the slot does). An attempt that never learned its pid is gone when
+//!   a look sent later than its start + authentication_timeout + 10 s finds no row with its application_name.
+//! - Its server's *incarnation* (system identifier and postmaster start time, at an address) was replaced by another.
+//!
+//! A close, a time-out or a RST on our side frees nothing: the backend stays charged, *unconfirmed*, until one of the above.
+//! The invariant: [`Charges::charged`] is never below the number of backends that PostgreSQL holds for us; and
+//! [`Charges::begin`] is the pool's only permission to connect, so it never exceeds the maximum by an attempt of this boot.
+//!
+//! No I/O and no clock: times are monotonic and count from the start of the process.
+//!
+//! Two limits are known. Behind one address that leads to several servers at once, an attempt that never learned its pid may be
+//! looked for on the wrong one; a change of incarnation frees nothing there, once an older one has answered after a newer one. And
+//! what was left behind on a server that the URL no longer leads to (a failover to another address) is *stranded*: no look reaches
+//! it. It stays on the books and in [`Charges::unconfirmed`], but no longer counts against the server that is in use, see
+//! [`Charges::serve`].
+
+mod attempt;
+mod look;
+mod server;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use attempt::{Attempt, Backend, BootId, Left};
+pub use look::{Answer, Identity, Look, LookError, Row, identify, identify_without_system};
+pub use server::Incarnation;
+
+use self::attempt::{Charge, Life};
+use self::server::Servers;
+
+/// Between two logins that only look.
+pub const LOOKING_INTERVAL: Duration = Duration::from_secs(10);
+/// Between the answer of a look that missed a backend and the next one that may confirm it.
+pub const CONFIRMATION: Duration = Duration::from_secs(1);
+/// Beyond authentication_timeout, for an attempt that never learned its pid.
+pub const GRACE: Duration = Duration::from_secs(10);
+/// The highest authentication_timeout that PostgreSQL accepts: what counts until a server has told its own.
+pub const AUTHENTICATION_TIMEOUT_MAX: Duration = Duration::from_mins(10);
+/// Between looks that decide nothing: from 1 s, doubled up to this.
+const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(10);
+
+/// The books of one boot.
+#[derive(Debug)]
+pub struct Charges {
+    boot: BootId,
+    next: u64,
+    max: u32,
+    charges: BTreeMap<Attempt, Charge>,
+    servers: Servers,
+    served: Vec<SocketAddr>,
+    authentication_timeout: Option<Duration>,
+    last_looking: Option<Duration>,
+    last_look: Option<Duration>,
+    look_interval: Duration,
+}
+
+impl Charges {
+    /// Nothing is charged; at most `max` may be.
+    pub fn new(boot: BootId, max: u32) -> Self {
+        Self {
+            boot,
+            next: 1,
+            max,
+            charges: BTreeMap::new(),
+            servers: Servers::default(),
+            served: Vec::new(),
+            authentication_timeout: None,
+            last_looking: None,
+            last_look: None,
+            look_interval: CONFIRMATION,
+        }
+    }
+
+    /// Takes over what earlier boots of the pod left: sockets that are gone, of backends that may not be. Their attempts count as
+    /// begun `now`, which is later than they were.
+    pub fn inherit(&mut self, left: impl IntoIterator<Item = Left>, now: Duration) {
+        for left in left {
+            let charge = Charge {
+                address: left.address,
+                role: left.role,
+                began: now,
+                backend: left.backend,
+                server: left.server,
+                looking: false,
+                life: Life::unconfirmed(0),
+            };
+            self.charges.insert(left.attempt, charge);
+        }
+    }
+
+    /// Another maximum is in force. Nothing is ended here; [`Charges::begin`] refuses until enough has ended.
+    pub fn limit(&mut self, max: u32) {
+        self.max = max;
+    }
+
+    /// The addresses that the URL leads to now, after each look-up. Unconfirmed charges on other servers are stranded, and count
+    /// again when their address comes back.
+    pub fn serve(&mut self, addresses: &[SocketAddr], now: Duration) {
+        addresses.clone_into(&mut self.served);
+        self.strand(now);
+    }
+
+    /// Before connect(): the permission, or `None` when as much is charged as may be. `role` is the user of the login.
+    pub fn begin(&mut self, now: Duration, address: SocketAddr, role: &[u8]) -> Option<Attempt> {
+        (self.charged() < self.max).then(|| self.open(now, address, role, false))
+    }
+
+    /// The permission for one more login that only looks, where every charge is unconfirmed and so nobody else can look. Not for a
+    /// pool with a budget, which has a connection reserved for that.
+    pub fn begin_looking(&mut self, now: Duration, address: SocketAddr, role: &[u8]) -> Option<Attempt> {
+        (self.looking_due()? <= now).then(|| {
+            self.last_looking = Some(now);
+            self.open(now, address, role, true)
+        })
+    }
+
+    /// When [`Charges::begin_looking`] may next say yes; `None` while it is not needed.
+    pub fn looking_due(&self) -> Option<Duration> {
+        let stuck = self.charged() >= self.max && !self.charges.is_empty();
+        let all_unconfirmed = self.charges.values().all(|charge| charge.life != Life::Open);
+        (stuck && all_unconfirmed).then(|| self.last_looking.map_or(Duration::ZERO, |last| last + LOOKING_INTERVAL))
+    }
+
+    fn open(&mut self, now: Duration, address: SocketAddr, role: &[u8], looking: bool) -> Attempt {
+        let attempt = Attempt { boot: self.boot, number: self.next };
+        self.next += 1;
+        let charge =
+            Charge { address, role: role.into(), began: now, backend: None, server: None, looking, life: Life::Open };
+        self.charges.insert(attempt, charge);
+        attempt
+    }
+
+    /// connect() itself failed with an error of the kernel (refused, unreachable, timed out): the handshake never ended, so
+    /// postmaster never saw us. Not for a connect() that we gave up ourselves, which is [`Charges::lost`]: its handshake may have
+    /// ended just then. (Let the kernel time it out, by TCP_USER_TIMEOUT, to know.)
+    pub fn failed_before_start(&mut self, attempt: Attempt) {
+        self.charges.remove(&attempt);
+    }
+
+    /// BackendKeyData came. Must be known, and journalled, before anything that changes the backend's application_name is sent.
+    pub fn connected(&mut self, attempt: Attempt, pid: i32) {
+        if let Some(charge) = self.charges.get_mut(&attempt)
+            && pid != 0
+        {
+            charge.backend = Some(Backend { pid, started: None });
+        }
+    }
+
+    /// The connection answered [`identify`]. Returns what was freed because the server is a new incarnation.
+    pub fn identified(&mut self, attempt: Attempt, identity: Identity, now: Duration) -> Vec<Attempt> {
+        let Some(charge) = self.charges.get_mut(&attempt) else { return Vec::new() };
+        charge.server = Some(identity.incarnation);
+        if let Some(backend) = &mut charge.backend {
+            backend.started = Some(identity.backend_started);
+        }
+        self.sighted(attempt, identity.incarnation, identity.authentication_timeout, now)
+    }
+
+    /// EOF was received (recv() gave 0): the backend is gone.
+    pub fn eof(&mut self, attempt: Attempt) {
+        self.charges.remove(&attempt);
+    }
+
+    /// The socket ended without EOF: closed here, timed out, or reset. The charge stays.
+    pub fn lost(&mut self, attempt: Attempt) {
+        if let Some(charge) = self.charges.get_mut(&attempt)
+            && charge.life == Life::Open
+        {
+            charge.life = Life::unconfirmed(self.next);
+            self.look_interval = CONFIRMATION;
+        }
+    }
+
+    /// When a look may next decide something; `None` while nothing is unconfirmed.
+    pub fn look_due(&self) -> Option<Duration> {
+        let timeout = self.authentication_timeout();
+        self.charges
+            .values()
+            .filter_map(|charge| charge.decidable(timeout))
+            .min()
+            .map(|due| self.last_look.map_or(due, |last| due.max(last + self.look_interval)))
+    }
+
+    /// A look through the idle, identified server connection `via`, if it may decide something. At most one at a time; a look that
+    /// is never answered is simply dropped.
+    pub fn look(&mut self, via: Attempt, now: Duration) -> Option<Look> {
+        if self.look_due()? > now {
+            return None;
+        }
+        let through = self.charges.get(&via).filter(|charge| charge.life == Life::Open)?;
+        let (address, server, role) = (through.address, through.server?, through.role.clone());
+        let timeout = self.authentication_timeout();
+        let asked: Vec<_> = self
+            .charges
+            .iter()
+            .filter(|(_, charge)| charge.decidable(timeout).is_some_and(|due| due <= now))
+            .filter(|(_, charge)| charge.may_be_on(address, server))
+            .take(look::ASKED_MAX)
+            .map(|(attempt, charge)| look::Asked {
+                attempt: *attempt,
+                pid: charge.backend.map(|backend| backend.pid),
+                hidden: charge.role != role,
+            })
+            .collect();
+        if self.last_look.replace(now).is_some() {
+            self.look_interval = (self.look_interval * 2).min(LOOK_INTERVAL_MAX);
+        }
+        (!asked.is_empty()).then(|| Look::new(via, asked, now))
+    }
+
+    /// The answer of a look, received `now`. Returns what was freed.
+    pub fn looked(&mut self, look: &Look, answer: &Answer, now: Duration) -> Vec<Attempt> {
+        let mut freed = self.sighted(look.via(), answer.incarnation, answer.authentication_timeout, now);
+        let Some(through) = self.charges.get(&look.via()).map(|charge| charge.address) else { return freed };
+        let timeout = self.authentication_timeout();
+        for asked in look.asked() {
+            let Some(charge) = self.charges.get_mut(&asked.attempt) else { continue };
+            if charge.address == through {
+                charge.bound(answer.incarnation, u64::MAX);
+            }
+            if !charge.may_be_on(through, answer.incarnation) {
+                continue;
+            }
+            let row = answer.rows.iter().find(|row| charge.shows(asked.attempt, row));
+            if charge.looked(row, look.sent(), now, timeout) {
+                self.charges.remove(&asked.attempt);
+                freed.push(asked.attempt);
+            }
+        }
+        if !freed.is_empty() {
+            self.look_interval = CONFIRMATION;
+        }
+        self.strand(now);
+        freed
+    }
+
+    /// What counts against the maximum: every charge that is not proven to be gone, apart from `looking` and stranded ones.
+    pub fn charged(&self) -> u32 {
+        self.count(Charge::counts)
+    }
+
+    /// Charged or stranded, and not usable: the socket is gone, the backend perhaps not.
+    pub fn unconfirmed(&self) -> u32 {
+        self.count(|charge| !charge.looking && charge.life != Life::Open)
+    }
+
+    /// Logins beyond the maximum that only look, or did.
+    pub fn looking(&self) -> u32 {
+        self.count(|charge| charge.looking)
+    }
+
+    /// Attempts of earlier boots that are still charged.
+    pub fn inherited(&self) -> u32 {
+        let count = self.charges.keys().filter(|attempt| attempt.boot != self.boot).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// Every attempt on the books, stranded ones included.
+    pub fn attempts(&self) -> impl Iterator<Item = Attempt> {
+        self.charges.keys().copied()
+    }
+
+    fn count(&self, which: impl Fn(&Charge) -> bool) -> u32 {
+        u32::try_from(self.charges.values().filter(|charge| which(charge)).count()).unwrap_or(u32::MAX)
+    }
+
+    fn authentication_timeout(&self) -> Duration {
+        self.authentication_timeout.unwrap_or(AUTHENTICATION_TIMEOUT_MAX)
+    }
+
+    /// `via` reached `incarnation`. Frees the charges of those that it replaced at the same address.
+    fn sighted(&mut self, via: Attempt, incarnation: Incarnation, timeout: Duration, now: Duration) -> Vec<Attempt> {
+        let Some(address) = self.charges.get(&via).map(|charge| charge.address) else { return Vec::new() };
+        // A reload may have lowered it since an attempt began.
+        self.authentication_timeout = Some(self.authentication_timeout.map_or(timeout, |known| known.max(timeout)));
+        let number = if via.boot == self.boot { via.number } else { 0 };
+        if self.servers.sighted(address, incarnation, number, self.next) {
+            for charge in self.charges.values_mut().filter(|charge| charge.address == address) {
+                charge.bound(incarnation, number);
+            }
+        }
+        let mut freed = Vec::new();
+        if let Some(current) = self.servers.only(address) {
+            let here = |charge: &Charge| charge.address == address;
+            let alive: Vec<_> = self
+                .charges
+                .values()
+                .filter(|charge| here(charge) && charge.life == Life::Open)
+                .filter_map(|charge| charge.server)
+                .collect();
+            let gone = |charge: &Charge| {
+                here(charge)
+                    && charge.life != Life::Open
+                    && charge.server.is_some_and(|server| server != current && !alive.contains(&server))
+            };
+            freed.extend(self.charges.iter().filter(|(_, charge)| gone(charge)).map(|(attempt, _)| *attempt));
+            for attempt in &freed {
+                self.charges.remove(attempt);
+            }
+        }
+        self.servers.forget_all_but(|address| self.charges.values().any(|charge| charge.address == *address));
+        self.strand(now);
+        freed
+    }
+
+    /// See [`Charges::serve`]. A charge is stranded while its address is not among those served, at least one of these has been
+    /// seen, and none of them is the charge's own server under another address. An attempt without a pid is not stranded while its
+    /// backend may still be authenticating.
+    fn strand(&mut self, now: Duration) {
+        let timeout = self.authentication_timeout();
+        let seen: Vec<_> = self.served.iter().filter_map(|address| self.servers.current(*address)).collect();
+        for charge in self.charges.values_mut() {
+            let Life::Unconfirmed { stranded, .. } = &mut charge.life else { continue };
+            *stranded = !seen.is_empty()
+                && !self.served.contains(&charge.address)
+                && !charge.server.is_some_and(|server| seen.contains(&server))
+                && (charge.backend.is_some() || charge.began + timeout + GRACE < now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

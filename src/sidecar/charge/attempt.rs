@@ -1,0 +1,197 @@
+//! One attempt to connect, and what is known of the backend that it may have made.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::look::Row;
+use super::server::Incarnation;
+use super::{CONFIRMATION, GRACE};
+
+/// The random identity of one run of the sidecar's process.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BootId(pub [u8; 16]);
+
+/// An attempt to connect: unique for ever, since boots are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Attempt {
+    /// Who made it.
+    pub boot: BootId,
+    /// From 1, in order.
+    pub number: u64,
+}
+
+/// The process that serves a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backend {
+    /// Never 0.
+    pub pid: i32,
+    /// `backend_start`, once known: tells the process from a later one with the same pid.
+    pub started: Option<u64>,
+}
+
+/// An attempt that an earlier boot left behind, as its journal tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Who and which.
+    pub attempt: Attempt,
+    /// Where to.
+    pub address: SocketAddr,
+    /// As whom.
+    pub role: Box<[u8]>,
+    /// Once known.
+    pub backend: Option<Backend>,
+    /// Once known.
+    pub server: Option<Incarnation>,
+}
+
+impl BootId {
+    /// 32 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        u128::from_str_radix(text, 16).ok().map(|number| Self(number.to_be_bytes()))
+    }
+}
+
+impl fmt::Display for BootId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for BootId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{self}")
+    }
+}
+
+impl Attempt {
+    /// What the backend is called in pg_stat_activity from its start: `weir/<boot>/<n>`, at most 58 of the 63 bytes that
+    /// PostgreSQL keeps.
+    pub fn application_name(&self) -> String {
+        format!("weir/{}/{}", self.boot, self.number)
+    }
+}
+
+/// Whether the socket is still ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    /// From before connect().
+    Open,
+    /// The socket ended without EOF.
+    Unconfirmed {
+        /// When the first look that missed the backend was answered.
+        missed: Option<Duration>,
+        /// On a server that the URL no longer leads to.
+        stranded: bool,
+        /// Attempts from this number on began after the socket's end.
+        since: u64,
+    },
+}
+
+impl Life {
+    pub(super) const fn unconfirmed(since: u64) -> Self {
+        Self::Unconfirmed { missed: None, stranded: false, since }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Charge {
+    pub(super) address: SocketAddr,
+    pub(super) role: Box<[u8]>,
+    pub(super) began: Duration,
+    pub(super) backend: Option<Backend>,
+    /// Exact once identified; else the first incarnation seen at the address after the socket had ended, so this one or an earlier
+    /// one.
+    pub(super) server: Option<Incarnation>,
+    pub(super) looking: bool,
+    pub(super) life: Life,
+}
+
+impl Charge {
+    pub(super) const fn counts(&self) -> bool {
+        !self.looking && !matches!(self.life, Life::Unconfirmed { stranded: true, .. })
+    }
+
+    /// `incarnation` answered at this charge's address, to a question sent after the attempt `number` began. What had ended by then
+    /// is on it or on an earlier one: its handshake was over. (Not so for one that is still open: its SYN may yet reach a later one.)
+    pub(super) fn bound(&mut self, incarnation: Incarnation, number: u64) {
+        if let Life::Unconfirmed { since, .. } = self.life
+            && since <= number
+        {
+            self.server.get_or_insert(incarnation);
+        }
+    }
+
+    /// From when on a look sent may tell something new; `None` while the socket is open.
+    pub(super) fn decidable(&self, authentication_timeout: Duration) -> Option<Duration> {
+        match (self.life, self.backend) {
+            (Life::Open, _) => None,
+            (Life::Unconfirmed { missed: Some(missed), .. }, Some(_)) => Some(missed + CONFIRMATION),
+            (Life::Unconfirmed { missed: None, .. }, Some(_)) => Some(Duration::ZERO),
+            (Life::Unconfirmed { .. }, None) => {
+                Some(self.began + authentication_timeout + GRACE + Duration::from_nanos(1))
+            }
+        }
+    }
+
+    /// Whether a look at `incarnation`, reached at `address`, would show the backend.
+    pub(super) fn may_be_on(&self, address: SocketAddr, incarnation: Incarnation) -> bool {
+        match self.server {
+            // The same server under another address: a Service that was made anew, IPv4 and IPv6.
+            Some(server) if server == incarnation => true,
+            // Identified elsewhere or earlier: this server can't know it.
+            Some(_) => false,
+            None => self.address == address,
+        }
+    }
+
+    /// Whether `row` is this attempt's backend, or may be.
+    pub(super) fn shows(&self, attempt: Attempt, row: &Row) -> bool {
+        match self.backend {
+            Some(backend) => {
+                row.pid == backend.pid
+                    && match (row.started, backend.started) {
+                        (Some(shown), Some(ours)) => shown == ours,
+                        // Another role's row, or a login that ended before it could be identified.
+                        _ => true,
+                    }
+            }
+            None => match &row.application_name {
+                Some(name) => **name == *attempt.application_name().as_bytes(),
+                // Hidden from our role: it may be ours if it is of the role that the attempt used. Names beyond ASCII may be
+                // spelled otherwise in another database's encoding.
+                None => row.role.as_deref().is_none_or(|role| *role == *self.role || !self.role.is_ascii()),
+            },
+        }
+    }
+
+    /// One look's word, sent and received at these times. True when the backend is gone.
+    pub(super) fn looked(&mut self, row: Option<&Row>, sent: Duration, now: Duration, timeout: Duration) -> bool {
+        let Life::Unconfirmed { missed, .. } = &mut self.life else { return false };
+        if let Some(row) = row {
+            *missed = None;
+            match &mut self.backend {
+                Some(backend) => backend.started = backend.started.or(row.started),
+                // Found by its name: from now on it is known by its pid.
+                None if row.application_name.is_some() => {
+                    self.backend = Some(Backend { pid: row.pid, started: row.started });
+                }
+                None => {}
+            }
+            return false;
+        }
+        if self.backend.is_none() {
+            return sent > self.began + timeout + GRACE;
+        }
+        match *missed {
+            Some(first) => sent >= first + CONFIRMATION,
+            None => {
+                *missed = Some(now);
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The questions about backends, as SQL, and the reading of their answers.
+//!
+//! Each goes as a simple Query over an idle server connection and answer in text. Every function, type and operator is named with its
+//! schema, so that no search_path leads elsewhere; times travel as the hexadecimal of timestamptz_send(), which no setting changes.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::attempt::Attempt;
+use super::server::Incarnation;
+
+/// Which server this is: one row of system_identifier (or 0), postmaster start, authentication_timeout in seconds.
+macro_rules! server {
+    ($system:literal) => {
+        concat!(
+            "SELECT ",
+            $system,
+            " AS system, ",
+            "pg_catalog.encode(pg_catalog.timestamptz_send(pg_catalog.pg_postmaster_start_time()), 'hex') AS started, ",
+            "(SELECT setting FROM pg_catalog.pg_settings WHERE name OPERATOR(pg_catalog.=) 'authentication_timeout') AS timeout",
+        )
+    };
+}
+const SERVER: &str = server!("(SELECT system_identifier FROM pg_catalog.pg_control_system())");
+const SERVER_WITHOUT_SYSTEM: &str = server!("0");
+
+/// Asks which server and which backend a new connection has; read the row with [`Identity::parse`]. Where the role may not call
+/// pg_control_system() it fails with 42501: then ask [`identify_without_system`].
+pub fn identify() -> String {
+    identity(SERVER)
+}
+
+/// As [`identify`], for roles that may not ask for the system identifier; the start of postmaster alone then tells incarnations
+/// apart.
+pub fn identify_without_system() -> String {
+    identity(SERVER_WITHOUT_SYSTEM)
+}
+
+fn identity(server: &str) -> String {
+    format!(
+        "SELECT s.system, s.started, s.timeout, \
+         pg_catalog.encode(pg_catalog.timestamptz_send(a.backend_start), 'hex') \
+         FROM ({server}) s, pg_catalog.pg_stat_activity a WHERE a.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()"
+    )
+}
+
+/// Attempts in one look: bounds the length of the statement.
+pub(super) const ASKED_MAX: usize = 256;
+/// Rows that are read from one look; more than any PostgreSQL has connections would be a broken server.
+const ROWS_MAX: usize = 65_536;
+
+/// Which server and backend a connection has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The server.
+    pub incarnation: Incarnation,
+    /// `backend_start` of this connection.
+    pub backend_started: u64,
+    /// The server's setting.
+    pub authentication_timeout: Duration,
+}
+
+/// One look: what it asks, about whom, and when it was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    via: Attempt,
+    asked: Vec<Asked>,
+    sent: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) attempt: Attempt,
+    pub(super) pid: Option<i32>,
+    /// Its role is not that of the connection that looks, which then can't see its application_name.
+    pub(super) hidden: bool,
+}
+
+/// One backend in pg_stat_activity. Everything but the pid may be hidden from our role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Process.
+    pub pid: i32,
+    /// `backend_start`.
+    pub started: Option<u64>,
+    /// Now, which is the one of its start until a client sets another.
+    pub application_name: Option<Box<[u8]>>,
+    /// `usename`.
+    pub role: Option<Box<[u8]>>,
+}
+
+/// What a look found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The server that answered.
+    pub incarnation: Incarnation,
+    /// Its setting.
+    pub authentication_timeout: Duration,
+    /// Backends that are asked about, or may be.
+    pub rows: Vec<Row>,
+}
+
+/// Why an answer is none: the look then counts as not made.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LookError {
+    /// Not the columns that were asked for.
+    #[error("the answer to a look has an unexpected form")]
+    Form,
+    /// No row, or far too many.
+    #[error("the answer to a look has an impossible number of rows")]
+    Rows,
+}
+
+impl Look {
+    pub(super) const fn new(via: Attempt, asked: Vec<Asked>, sent: Duration) -> Self {
+        Self { via, asked, sent }
+    }
+
+    /// The connection that it goes through.
+    pub const fn via(&self) -> Attempt {
+        self.via
+    }
+
+    pub(super) const fn sent(&self) -> Duration {
+        self.sent
+    }
+
+    pub(super) fn asked(&self) -> &[Asked] {
+        &self.asked
+    }
+
+    /// The statement. `system` is [`Incarnation::system`] of `via`: 0 leaves the system identifier out of this question too.
+    ///
+    /// It returns the server once for each backend that is asked about (by pid, or by the application_name of its start), and for
+    /// each whose name is hidden where one of these may be ours; and once without a backend where there is none.
+    pub fn sql(&self, system: u64) -> String {
+        let server = if system == 0 { SERVER_WITHOUT_SYSTEM } else { SERVER };
+        let mut pids = String::new();
+        let mut names = String::new();
+        for asked in &self.asked {
+            let separator = |list: &str| if list.is_empty() { "" } else { "," };
+            // Numbers, and names of our own alphabet: nothing that needs quoting.
+            let _ = match asked.pid {
+                Some(pid) => write!(pids, "{}{pid}", separator(&pids)),
+                None => write!(names, "{}{}", separator(&names), asked.attempt.application_name()),
+            };
+        }
+        let hidden = if self.asked.iter().any(|asked| asked.hidden && asked.pid.is_none()) {
+            " OR (a.application_name IS NULL AND a.usename IS NOT NULL)"
+        } else {
+            ""
+        };
+        format!(
+            "SELECT s.system, s.started, s.timeout, a.pid, \
+             pg_catalog.encode(pg_catalog.timestamptz_send(a.backend_start), 'hex'), a.application_name, a.usename \
+             FROM ({server}) s LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) ANY \
+             ('{{{pids}}}'::pg_catalog.int4[]) OR a.application_name OPERATOR(pg_catalog.=) ANY \
+             ('{{{names}}}'::pg_catalog.text[]){hidden}"
+        )
+    }
+}
+
+impl Identity {
+    /// Reads the bodies of the DataRow messages that answered [`identify`].
+    pub fn parse<'a>(rows: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, LookError> {
+        let mut rows = rows.into_iter();
+        let (Some(row), None) = (rows.next(), rows.next()) else { return Err(LookError::Rows) };
+        let [system, started, timeout, backend_started] = columns(row)?;
+        let (incarnation, authentication_timeout) = server(system, started, timeout)?;
+        Ok(Self { incarnation, backend_started: hex(backend_started)?, authentication_timeout })
+    }
+}
+
+impl Answer {
+    /// Reads the bodies of the DataRow messages that answered [`Look::sql`].
+    pub fn parse<'a>(rows: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, LookError> {
+        let mut answer: Option<Self> = None;
+        for row in rows {
+            let [system, started, timeout, pid, backend_started, application_name, role] = columns(row)?;
+            let (incarnation, authentication_timeout) = server(system, started, timeout)?;
+            let answer = answer.get_or_insert_with(|| Self { incarnation, authentication_timeout, rows: Vec::new() });
+            if answer.incarnation != incarnation {
+                return Err(LookError::Form);
+            }
+            let Some(pid) = pid else { continue };
+            if answer.rows.len() >= ROWS_MAX {
+                return Err(LookError::Rows);
+            }
+            answer.rows.push(Row {
+                pid: number(Some(pid))?,
+                started: backend_started.map(|text| hex(Some(text))).transpose()?,
+                application_name: application_name.map(Into::into),
+                role: role.map(Into::into),
+            });
+        }
+        answer.ok_or(LookError::Rows)
+    }
+}
+
+type Column<'a> = Option<&'a [u8]>;
+
+/// The columns of a DataRow's body (PostgreSQL manual, Message Formats).
+fn columns<const N: usize>(body: &[u8]) -> Result<[Column<'_>; N], LookError> {
+    let (count, mut rest) = body.split_first_chunk().ok_or(LookError::Form)?;
+    if usize::from(u16::from_be_bytes(*count)) != N {
+        return Err(LookError::Form);
+    }
+    let mut columns = [None; N];
+    for column in &mut columns {
+        let (length, after) = rest.split_first_chunk().ok_or(LookError::Form)?;
+        rest = after;
+        let length = i32::from_be_bytes(*length);
+        if length != -1 {
+            let length = usize::try_from(length).map_err(|_| LookError::Form)?;
+            *column = Some(rest.get(..length).ok_or(LookError::Form)?);
+            rest = rest.get(length..).unwrap_or_default();
+        }
+    }
+    rest.is_empty().then_some(columns).ok_or(LookError::Form)
+}
+
+fn server(system: Column<'_>, started: Column<'_>, timeout: Column<'_>) -> Result<(Incarnation, Duration), LookError> {
+    // A bigint, which shows the upper half of the identifiers as negative numbers.
+    let system = number::<i64>(system)?.cast_unsigned();
+    let timeout = Duration::from_secs(number::<u32>(timeout)?.into());
+    Ok((Incarnation { system, started: hex(started)? }, timeout.min(super::AUTHENTICATION_TIMEOUT_MAX)))
+}
+
+fn number<T: std::str::FromStr>(column: Column<'_>) -> Result<T, LookError> {
+    text(column)?.parse().map_err(|_| LookError::Form)
+}
+
+fn hex(column: Column<'_>) -> Result<u64, LookError> {
+    let text = text(column)?;
+    if text.len() != 16 {
+        return Err(LookError::Form);
+    }
+    u64::from_str_radix(text, 16).map_err(|_| LookError::Form)
+}
+
+fn text(column: Column<'_>) -> Result<&str, LookError> {
+    column.and_then(|bytes| std::str::from_utf8(bytes).ok()).ok_or(LookError::Form)
+}

@@ -1,0 +1,57 @@
+//! Whether the loop still turns. An idle loop sleeps, so it is woken and has to take one turn.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
+
+use crate::sidecar::figures::{Commander, Figures};
+
+/// A turn takes microseconds; one that took this long has stopped.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// An answer this old is given again: whoever floods the endpoint wakes the loop twice a second and no more.
+const FRESH: Duration = Duration::from_millis(500);
+
+pub(super) struct Heartbeat {
+    figures: Arc<Figures>,
+    commander: Commander,
+    /// Held while a beat is awaited, so that all who ask meanwhile share it.
+    last: Mutex<Option<(Instant, bool)>>,
+}
+
+impl Heartbeat {
+    pub(super) fn new(figures: Arc<Figures>, commander: Commander) -> Self {
+        Self { figures, commander, last: Mutex::new(None) }
+    }
+
+    pub(super) async fn beats(&self) -> bool {
+        let mut last = self.last.lock().await;
+        if let Some((at, beats)) = *last
+            && at.elapsed() < FRESH
+        {
+            return beats;
+        }
+        let beats = self.await_turn().await;
+        *last = Some((Instant::now(), beats));
+        beats
+    }
+
+    async fn await_turn(&self) -> bool {
+        let before = self.figures.turns.load(Ordering::Relaxed);
+        self.commander.wake();
+        let until = Instant::now() + PATIENCE;
+        let mut pause = Duration::from_millis(1);
+        loop {
+            if self.figures.turns.load(Ordering::Relaxed) != before {
+                return true;
+            }
+            if Instant::now() >= until {
+                return false;
+            }
+            sleep(pause).await;
+            pause *= 2;
+        }
+    }
+}

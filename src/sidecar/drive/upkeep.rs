@@ -1,0 +1,177 @@
+//! What is due by time rather than by an event, the commands of the control thread, and the end.
+//!
+//! Nothing ticks: each bounded phase says when it is due, the loop sleeps until the earliest of these times, and then looks at all.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll::Event;
+
+use super::{Final, Loop};
+use crate::sidecar::figures::Command;
+use crate::sidecar::pool;
+use crate::sidecar::server::Phase;
+use crate::sidecar::wire::fatal;
+
+/// For the ends of server connections, after the last client is gone.
+const FAREWELL: Duration = Duration::from_millis(1500);
+
+impl Loop {
+    /// Between events: what is due, what is wanted, and the figures.
+    pub(super) fn upkeep(&mut self) {
+        if self.sweep.is_some_and(|at| at <= self.now) {
+            self.sweep();
+        }
+        self.sweep_queues();
+        if std::mem::take(&mut self.restless) || !self.queue.is_empty() || !self.greeting.is_empty() {
+            self.open_wanted();
+        }
+        self.publish();
+    }
+
+    /// When the loop must wake without an event.
+    pub(super) fn next_time(&mut self) -> Option<Instant> {
+        let waiting = self.longest_waiting().map(|waiter| waiter.since + self.limits.connection_timeout);
+        [self.sweep, waiting, self.draining].into_iter().flatten().min()
+    }
+
+    fn sweep(&mut self) {
+        self.sweep = None;
+        self.restless = true;
+        if self.deaf_until.is_some_and(|until| until <= self.now) {
+            self.listen_again();
+        }
+        let late: Vec<_> = self
+            .servers
+            .iter()
+            .filter(|(_, server)| server.deadline.is_some_and(|deadline| deadline <= self.now))
+            .map(|(j, _)| j)
+            .collect();
+        late.into_iter().for_each(|j| self.overdue(j));
+        self.close_idle();
+        self.look_by_idle();
+        let times = [
+            self.deaf_until,
+            self.servers.iter().filter_map(|(_, server)| server.deadline).min(),
+            self.sweep_clients(),
+            self.sweep_cancels(),
+            self.next_idle_close(),
+            self.next_look(),
+        ];
+        times.into_iter().flatten().for_each(|at| self.due(at));
+        self.serve();
+    }
+
+    /// From the bottom of the stack: those that nobody has needed for longest.
+    fn close_idle(&mut self) {
+        for j in self.idle.clone() {
+            let Some(server) = self.servers.get(j) else { continue };
+            if pool::closes_at(&self.limits, self.open, server.since, server.retire) <= self.now {
+                self.dismiss(j);
+            }
+        }
+    }
+
+    fn next_idle_close(&self) -> Option<Instant> {
+        let at = |j: &usize| {
+            let server = self.servers.get(*j)?;
+            Some(pool::closes_at(&self.limits, self.open, server.since, server.retire))
+        };
+        self.idle.iter().filter_map(at).min()
+    }
+
+    fn look_by_idle(&mut self) {
+        if let Some(j) = self.idle.last().copied() {
+            self.look(j);
+        }
+    }
+
+    fn next_look(&self) -> Option<Instant> {
+        // Due, but without a connection to look through: tried again as soon as one is idle.
+        self.books.look_due(self.now).filter(|due| *due > self.now)
+    }
+
+    /// Commands of the control thread.
+    pub(super) fn obey(&mut self) {
+        self.commands.answer();
+        while let Some(command) = self.commands.next() {
+            match command {
+                Command::Target(target) => {
+                    self.target = target;
+                    self.resolver.forget();
+                    self.backoff.retry();
+                    self.close_worn();
+                }
+                Command::Resolved { request, addresses } => {
+                    let target = std::sync::Arc::clone(&self.target);
+                    self.resolver.resolved(&target, request, addresses);
+                }
+                Command::Limits(limits) => {
+                    self.limits = limits;
+                    self.books.limit(limits.max);
+                    self.due(self.now);
+                }
+                Command::Drain { grace } => {
+                    self.listener = None;
+                    self.draining = Some(self.now + grace);
+                }
+            }
+            self.restless = true;
+        }
+    }
+
+    /// Idle connections of an earlier target; those in use follow when they are given back.
+    fn close_worn(&mut self) {
+        for j in self.idle.clone() {
+            if self.servers.get(j).is_some_and(|server| !std::sync::Arc::ptr_eq(&server.target, &self.target)) {
+                self.dismiss(j);
+            }
+        }
+    }
+
+    fn publish(&self) {
+        let figures = &self.figures;
+        figures.turns.fetch_add(1, Relaxed);
+        let ending = self.servers.iter().filter(|(_, server)| matches!(server.phase, Phase::Closing)).count();
+        let unconfirmed = self.books.charges().unconfirmed() + u32::try_from(ending).unwrap_or(u32::MAX);
+        for (figure, value) in [
+            (&figures.active, self.attached),
+            (&figures.idle, self.open - self.attached),
+            (&figures.waiting, self.queue.len() + self.greeting.len()),
+            (&figures.charged, self.books.charges().charged()),
+            (&figures.unconfirmed, unconfirmed),
+            (&figures.max, self.limits.max),
+            (&figures.clients, self.logged_in_clients),
+        ] {
+            figure.store(value, Relaxed);
+        }
+    }
+
+    /// Whether a drain is done: nobody is left, or the time is over.
+    pub(super) fn drained(&self) -> bool {
+        self.draining.is_some_and(|until| self.clients.is_empty() || until <= self.now)
+    }
+
+    /// The last acts: clients that are still there are told, server connections are closed, and their ends awaited.
+    pub(super) fn finish(&mut self, events: &mut Vec<Event>) -> Final {
+        self.limits.min = 0;
+        let reason = fatal(*b"57P01", "terminating connection because the pod is being stopped");
+        for i in self.clients.iter().map(|(i, _)| i).collect::<Vec<_>>() {
+            self.refuse(i, &reason);
+        }
+        for j in self.servers.iter().map(|(j, _)| j).collect::<Vec<_>>() {
+            self.cancel(j);
+            self.dismiss(j);
+        }
+        let until = Instant::now() + FAREWELL;
+        while !self.servers.is_empty() && self.now < until {
+            self.draining = Some(until);
+            if self.wait(events).is_err() {
+                break;
+            }
+        }
+        self.draining = None;
+        self.publish();
+        Final { charged: self.books.charges().charged() }
+    }
+}

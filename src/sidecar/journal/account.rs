@@ -1,0 +1,132 @@
+//! The books and their journal as one: what is charged is written down before anyone may act on it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Entry, Grant, History, Journal, JournalError};
+use crate::sidecar::charge::{Answer, Attempt, BootId, Charges, Identity, Look};
+
+/// [`Charges`] of a boot, each change of which is in the [`Journal`]. What only reads is reached through [`Account::charges`].
+#[derive(Debug)]
+pub struct Account {
+    charges: Charges,
+    journal: Journal,
+}
+
+impl Account {
+    /// Opens the journal and charges what earlier boots left. Where [`History::damage`] tells that attempts may be missing, a pool
+    /// with a budget must open nothing before its next statement, as if there were no journal; one without goes on and says so.
+    pub fn open(
+        directory: &Path,
+        kernel_boot: [u8; 16],
+        boot: BootId,
+        max: u32,
+        now: Duration,
+    ) -> Result<(Self, History), JournalError> {
+        let (journal, history) = Journal::open(directory, kernel_boot, boot)?;
+        let mut charges = Charges::new(boot, max);
+        charges.inherit(history.left().cloned(), now);
+        Ok((Self { charges, journal }, history))
+    }
+
+    /// The books.
+    pub const fn charges(&self) -> &Charges {
+        &self.charges
+    }
+
+    /// See [`Charges::limit`].
+    pub fn limit(&mut self, max: u32) {
+        self.charges.limit(max);
+    }
+
+    /// See [`Charges::serve`].
+    pub fn serve(&mut self, addresses: &[SocketAddr], now: Duration) {
+        self.charges.serve(addresses, now);
+    }
+
+    /// Remembers a grant before it is honoured.
+    pub fn grant(&mut self, grant: Grant) -> Result<(), JournalError> {
+        self.journal.record(Entry::Grant(grant))
+    }
+
+    /// See [`Charges::begin`]. On an error nothing is charged: do not connect.
+    pub fn begin(&mut self, now: Duration, address: SocketAddr, role: &[u8]) -> Result<Option<Attempt>, JournalError> {
+        let attempt = self.charges.begin(now, address, role);
+        self.begun(attempt, address, role)
+    }
+
+    /// See [`Charges::begin_looking`]. On an error nothing is charged: do not connect.
+    pub fn begin_looking(
+        &mut self,
+        now: Duration,
+        address: SocketAddr,
+        role: &[u8],
+    ) -> Result<Option<Attempt>, JournalError> {
+        let attempt = self.charges.begin_looking(now, address, role);
+        self.begun(attempt, address, role)
+    }
+
+    fn begun(
+        &mut self,
+        attempt: Option<Attempt>,
+        address: SocketAddr,
+        role: &[u8],
+    ) -> Result<Option<Attempt>, JournalError> {
+        let Some(attempt) = attempt else { return Ok(None) };
+        if let Err(error) = self.journal.record(Entry::Begin { attempt, address, role: role.into() }) {
+            self.charges.failed_before_start(attempt);
+            return Err(error);
+        }
+        Ok(Some(attempt))
+    }
+
+    /// See [`Charges::connected`]. On an error close the connection without having used it, and call [`Account::lost`].
+    pub fn connected(&mut self, attempt: Attempt, pid: i32) -> Result<(), JournalError> {
+        self.charges.connected(attempt, pid);
+        if pid == 0 { Ok(()) } else { self.journal.record(Entry::Backend { attempt, pid }) }
+    }
+
+    /// See [`Charges::identified`]. A record that can't be written costs precision after a restart, not safety.
+    pub fn identified(&mut self, attempt: Attempt, identity: Identity, now: Duration) {
+        let Identity { incarnation, backend_started, .. } = identity;
+        let freed = self.charges.identified(attempt, identity, now);
+        let _ = self.journal.record(Entry::Identified { attempt, incarnation, backend_started });
+        self.ended(freed);
+    }
+
+    /// See [`Charges::failed_before_start`].
+    pub fn failed_before_start(&mut self, attempt: Attempt) {
+        self.charges.failed_before_start(attempt);
+        self.ended([attempt]);
+    }
+
+    /// See [`Charges::eof`].
+    pub fn eof(&mut self, attempt: Attempt) {
+        self.charges.eof(attempt);
+        self.ended([attempt]);
+    }
+
+    /// See [`Charges::lost`].
+    pub fn lost(&mut self, attempt: Attempt) {
+        self.charges.lost(attempt);
+    }
+
+    /// See [`Charges::look`].
+    pub fn look(&mut self, via: Attempt, now: Duration) -> Option<Look> {
+        self.charges.look(via, now)
+    }
+
+    /// See [`Charges::looked`].
+    pub fn looked(&mut self, look: &Look, answer: &Answer, now: Duration) {
+        let freed = self.charges.looked(look, answer, now);
+        self.ended(freed);
+    }
+
+    /// An end that can't be written makes the next boot look for it once more; nothing else depends on it.
+    fn ended(&mut self, attempts: impl IntoIterator<Item = Attempt>) {
+        for attempt in attempts {
+            let _ = self.journal.record(Entry::End { attempt });
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What a journal's bytes tell: a fold over records, without I/O.
+
+use std::collections::BTreeMap;
+
+use super::record::{Read, decode, encode};
+use super::{Entry, Grant};
+use crate::sidecar::charge::{Attempt, Backend, BootId, Left};
+
+/// Unknown records that are carried over; a journal with more of them is not one.
+const UNKNOWN_MAX: usize = 64 * 1024;
+
+/// What a journal tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// The last boot, and the kernel's boot that it ran under. `None` in a new journal.
+    pub last_boot: Option<(BootId, [u8; 16])>,
+    /// The last grant.
+    pub grant: Option<Grant>,
+    attempts: BTreeMap<Attempt, Left>,
+    /// Why parts of it could not be read.
+    pub damage: Option<Damage>,
+    /// Records of kinds that this build does not know, as they are.
+    unknown: Vec<u8>,
+}
+
+/// Why a history may lack attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// A record is broken and others follow it, from this offset on unread. (A torn last record is none: it was never acted upon.)
+    Broken {
+        /// In bytes.
+        offset: usize,
+    },
+    /// A newer build wrote records that this one must not guess at.
+    Newer,
+    /// More records of unknown kinds than can be carried over.
+    TooManyUnknown,
+    /// An earlier boot found it damaged.
+    Earlier,
+}
+
+impl History {
+    /// Reads all records up to the first that can't be read. Also returns how many bytes are whole records.
+    pub(super) fn read(bytes: &[u8]) -> (Self, usize) {
+        let mut history = Self::default();
+        let mut offset = 0;
+        while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
+            match decode(rest) {
+                Read::Entry { entry, length } => {
+                    history.apply(entry);
+                    offset += length;
+                }
+                Read::Unknown { raw, known_kind } => {
+                    if known_kind {
+                        history.damage = Some(Damage::Newer);
+                    }
+                    if history.unknown.len() + raw.len() > UNKNOWN_MAX {
+                        history.damage = Some(Damage::TooManyUnknown);
+                    } else {
+                        history.unknown.extend_from_slice(raw);
+                    }
+                    offset += raw.len();
+                }
+                // A write that was cut short leaves the start of a record and nothing after it. Where a record can be read
+                // further on, it is the length that is broken.
+                Read::Torn if !(1..rest.len()).any(|at| is_record(rest.get(at..))) => break,
+                Read::Torn | Read::Broken => {
+                    history.damage = Some(Damage::Broken { offset });
+                    break;
+                }
+            }
+        }
+        (history, offset)
+    }
+
+    /// Attempts without an end.
+    pub fn left(&self) -> impl Iterator<Item = &Left> {
+        self.attempts.values()
+    }
+
+    pub(super) fn apply(&mut self, entry: Entry) {
+        let attempts = &mut self.attempts;
+        match entry {
+            Entry::Boot { kernel_boot, boot } => self.last_boot = Some((boot, kernel_boot)),
+            Entry::Grant(grant) => self.grant = Some(grant),
+            Entry::Begin { attempt, address, role } => {
+                attempts.insert(attempt, Left { attempt, address, role, backend: None, server: None });
+            }
+            Entry::Backend { attempt, pid } => {
+                if let Some(left) = attempts.get_mut(&attempt) {
+                    left.backend = Some(Backend { pid, started: None });
+                }
+            }
+            Entry::Identified { attempt, incarnation, backend_started } => {
+                if let Some(left) = attempts.get_mut(&attempt) {
+                    left.server = Some(incarnation);
+                    if let Some(backend) = &mut left.backend {
+                        backend.started = Some(backend_started);
+                    }
+                }
+            }
+            Entry::End { attempt } => {
+                attempts.remove(&attempt);
+            }
+            Entry::Damaged => self.damage = self.damage.or(Some(Damage::Earlier)),
+        }
+    }
+
+    /// The shortest journal that tells the same.
+    pub(super) fn write(&self) -> Vec<u8> {
+        let mut out = self.unknown.clone();
+        if self.damage.is_some() {
+            encode(&Entry::Damaged, &mut out);
+        }
+        if let Some((boot, kernel_boot)) = self.last_boot {
+            encode(&Entry::Boot { kernel_boot, boot }, &mut out);
+        }
+        if let Some(grant) = self.grant {
+            encode(&Entry::Grant(grant), &mut out);
+        }
+        for left in self.left() {
+            let attempt = left.attempt;
+            encode(&Entry::Begin { attempt, address: left.address, role: left.role.clone() }, &mut out);
+            if let Some(backend) = left.backend {
+                encode(&Entry::Backend { attempt, pid: backend.pid }, &mut out);
+            }
+            if let Some(incarnation) = left.server {
+                let backend_started = left.backend.and_then(|backend| backend.started).unwrap_or_default();
+                encode(&Entry::Identified { attempt, incarnation, backend_started }, &mut out);
+            }
+        }
+        out
+    }
+}
+
+fn is_record(bytes: Option<&[u8]>) -> bool {
+    bytes.is_some_and(|bytes| matches!(decode(bytes), Read::Entry { .. } | Read::Unknown { .. }))
+}

@@ -1,0 +1,119 @@
+use super::*;
+use crate::policy::limits::Profile;
+use proptest::prelude::*;
+
+fn limits(min: u32, max: u32) -> Limits {
+    Limits { min, max, ..Profile::Production.limits() }
+}
+
+#[test]
+fn opens_min_ahead_and_more_for_those_who_wait() {
+    let counts = Counts::default();
+    let open = |limits: &Limits, counts| openings(limits, counts);
+    assert_eq!(open(&limits(3, 5), counts), 3);
+    assert_eq!(open(&limits(3, 5), Counts { opening: 1, open: 1, ..counts }), 1);
+    assert_eq!(open(&limits(1, 5), Counts { open: 1, ..counts }), 0);
+    assert_eq!(open(&limits(1, 5), Counts { open: 1, waiting: 2, ..counts }), 2);
+    assert_eq!(open(&limits(1, 5), Counts { open: 1, waiting: 2, opening: 1, ..counts }), 1);
+    assert_eq!(open(&limits(1, 5), Counts { open: 4, waiting: 2, returning: 2, ..counts }), 0);
+    assert_eq!(open(&limits(1, 5), Counts { open: 5, waiting: 100, ..counts }), 0);
+    assert_eq!(open(&limits(1, 50), Counts { open: 5, waiting: 100, ..counts }), LOGINS_AT_ONCE);
+    assert_eq!(open(&limits(1, 50), Counts { open: 7, opening: 2, waiting: 9, ..counts }), LOGINS_AT_ONCE - 2);
+    // A pool that shrank below what is open.
+    assert_eq!(open(&limits(1, 2), Counts { open: 5, waiting: 9, ..counts }), 0);
+}
+
+proptest! {
+    #[test]
+    fn never_opens_beyond_max(min in 1_u32..20, more in 0_u32..20, open in 0_u32..30, opening in 0_u32..30,
+                              returning in 0_u32..9, waiting in 0_u32..99, greeting in 0_u32..9) {
+        let limits = limits(min, min + more);
+        let counts = Counts { opening, open, returning, waiting, greeting };
+        let n = openings(&limits, counts);
+        prop_assert!(n == 0 || open + opening + n <= limits.max);
+        prop_assert!(n == 0 || opening + n <= LOGINS_AT_ONCE);
+    }
+
+    #[test]
+    fn the_queue_keeps_its_order_and_its_count(steps in proptest::collection::vec(0_u8..4, 0..200)) {
+        let now = Instant::now();
+        let mut queue = Queue::default();
+        // Tickets by client, as the table of clients would hold them.
+        let mut model: Vec<(usize, u32)> = Vec::new();
+        for (client, step) in steps.into_iter().enumerate() {
+            match step {
+                0 | 1 => {
+                    let ticket = queue.join(client, now);
+                    model.push((client, ticket));
+                }
+                2 if !model.is_empty() => {
+                    model.remove(client % model.len());
+                    queue.leave();
+                }
+                _ => {
+                    let waiter = queue.pop(|client, ticket| model.contains(&(client, ticket)));
+                    prop_assert_eq!(waiter.map(|waiter| (waiter.client, waiter.ticket)), model.first().copied());
+                    if waiter.is_some() {
+                        model.remove(0);
+                    }
+                }
+            }
+            prop_assert_eq!(queue.len() as usize, model.len());
+        }
+    }
+
+    #[test]
+    fn lifetimes_stay_within_a_tenth(random in any::<u32>()) {
+        let limits = limits(1, 2);
+        let lifetime = lifetime(&limits, random);
+        prop_assert!(lifetime >= limits.max_lifetime.mul_f64(0.899) && lifetime <= limits.max_lifetime.mul_f64(1.101));
+    }
+}
+
+#[test]
+fn closes_idle_connections_above_min_and_old_ones() {
+    let (limits, now) = (limits(2, 4), Instant::now());
+    let retire = now + limits.max_lifetime;
+    assert_eq!(closes_at(&limits, 2, now, retire), retire);
+    assert_eq!(closes_at(&limits, 3, now, retire), now + limits.idle_timeout);
+    assert_eq!(closes_at(&limits, 3, now, now + Duration::from_secs(1)), now + Duration::from_secs(1));
+    assert_eq!(closes_at(&limits, 5, now, retire), now);
+}
+
+#[test]
+fn pauses_grow_to_five_seconds_and_end_with_a_success() {
+    let mut backoff = Backoff::default();
+    let mut now = Instant::now();
+    let cause = Cause::new(fatal(*b"28P01", "password authentication failed"));
+    assert!(!cause.passing);
+    for expected in [100, 200, 400, 800, 1600, 3200, 5000, 5000] {
+        backoff.failed(cause.clone(), now, 0);
+        backoff.failed(cause.clone(), now, 0);
+        assert_eq!(backoff.pause(now), Some(now + Duration::from_millis(expected)));
+        now += Duration::from_millis(expected);
+        assert_eq!(backoff.pause(now), None);
+    }
+    assert_eq!(backoff.cause(), Some(&cause));
+    backoff.succeeded();
+    assert_eq!((backoff.cause(), backoff.pause(now)), (None, None));
+}
+
+#[test]
+fn a_timeout_says_how_long_behind_whom_and_what_to_raise() {
+    let waiter = Waiter { client: 0, ticket: 0, since: Instant::now(), ahead: 7 };
+    let refusal = timed_out(&limits(1, 5), &waiter, Duration::from_millis(1002), None);
+    assert_eq!(refusal.code(), "53300");
+    assert_eq!(refusal.message, "no server connection became free: waited 1002 ms, the pool's connectionTimeout");
+    assert_eq!(
+        refusal.detail.as_deref(),
+        Some("All 5 server connections of this instance were in use, and 7 clients were ahead in the queue.")
+    );
+    assert!(refusal.hint.is_some_and(|hint| hint.contains("spec.limits.max") && hint.contains("connectionTimeout")));
+
+    let cause = Cause::new(fatal(*b"57P03", "the database system is starting up"));
+    let refusal = timed_out(&limits(1, 5), &waiter, Duration::from_secs(1), Some(&cause));
+    assert_eq!(
+        (refusal.code(), &*refusal.message),
+        ("57P03".into(), "the database system is starting up; waited 1000 ms for a server connection")
+    );
+}

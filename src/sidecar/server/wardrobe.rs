@@ -1,0 +1,108 @@
+//! The statements by which a server connection takes a client's start-up parameters on, and loses all that a client left.
+//!
+//! Values travel as parameters of the extended protocol, so nothing is ever quoted; and set_config() reads them as the start-up
+//! packet would, which SET does not (lists, for one).
+
+use crate::sidecar::wire::{Parameters, message};
+
+const SET: &[u8] = b"SELECT pg_catalog.set_config($1, $2, false)\0";
+
+/// Appends a simple Query.
+pub fn query(out: &mut Vec<u8>, sql: &str) {
+    message(out, b'Q', |out| {
+        out.extend_from_slice(sql.as_bytes());
+        out.push(0);
+    });
+}
+
+/// Appends what makes a connection that has `old` on wear `new`; returns the number of statements. They have no effect at all if
+/// one of them fails.
+pub fn dress(old: Option<&Parameters>, new: &Parameters, out: &mut Vec<u8>) -> u32 {
+    let mut statements = 0;
+    if old.is_some_and(|old| old.iter().any(|(name, _)| new.get(name).is_none())) {
+        query(out, "RESET ALL");
+        statements += 1;
+    }
+    if new.is_empty() {
+        return statements;
+    }
+    message(out, b'P', |out| {
+        out.push(0);
+        out.extend_from_slice(SET);
+        out.extend_from_slice(&[0, 0]);
+    });
+    // The encoding last: the values are in the one that the client spoke when it had none set.
+    let last = |name: &[u8]| name.eq_ignore_ascii_case(b"client_encoding");
+    for (name, value) in new.iter().filter(|(name, _)| !last(name)).chain(new.iter().filter(|(name, _)| last(name))) {
+        message(out, b'B', |out| {
+            // Unnamed portal and statement, all parameters as text.
+            out.extend_from_slice(&[0, 0, 0, 0, 0, 2]);
+            for text in [name.to_vec(), spelled(name, value)] {
+                // Fits: a start-up packet has at most 10,000 bytes.
+                out.extend_from_slice(&(text.len() as u32).to_be_bytes());
+                out.extend_from_slice(&text);
+            }
+            out.extend_from_slice(&[0, 0]);
+        });
+        message(out, b'E', |out| out.extend_from_slice(&[0; 5]));
+    }
+    message(out, b'S', |_| ());
+    statements + 1
+}
+
+/// Appends what throws away all that a client may have left, `status` being the transaction status; returns the number of
+/// statements. DISCARD ALL may not run in a transaction, nor in one Query with others.
+pub fn discard(status: u8, out: &mut Vec<u8>) -> u32 {
+    let open = status != b'I';
+    if open {
+        query(out, "ROLLBACK");
+    }
+    query(out, "DISCARD ALL");
+    1 + u32::from(open)
+}
+
+/// PostgreSQL keeps names of applications in ASCII, whatever the encoding (`pg_clean_ascii`).
+fn spelled(name: &[u8], value: &[u8]) -> Vec<u8> {
+    let ascii = name.eq_ignore_ascii_case(b"application_name");
+    value.iter().map(|byte| if ascii && !(b' '..=b'~').contains(byte) { b'?' } else { *byte }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sidecar::wire::next;
+
+    fn kinds(mut data: &[u8]) -> String {
+        let mut kinds = String::new();
+        while let Some(message) = next(&mut data, 1000).unwrap() {
+            kinds.push(char::from(message.kind));
+        }
+        assert!(data.is_empty());
+        kinds
+    }
+
+    #[test]
+    fn sets_each_parameter_and_resets_first_only_where_something_must_go() {
+        let a: Parameters =
+            [("application_name", "a"), ("client_encoding", "LATIN1"), ("TimeZone", "UTC")].into_iter().collect();
+        let b: Parameters = [("application_name", "b")].into_iter().collect();
+        let run = |old: Option<&Parameters>, new: &Parameters| {
+            let mut out = Vec::new();
+            (dress(old, new, &mut out), kinds(&out))
+        };
+        assert_eq!(run(None, &a), (1, "PBEBEBES".to_owned()));
+        assert_eq!(run(Some(&b), &a), (1, "PBEBEBES".to_owned()));
+        assert_eq!(run(Some(&a), &b), (2, "QPBES".to_owned()));
+        assert_eq!(run(Some(&a), &Parameters::default()), (1, "Q".to_owned()));
+    }
+
+    #[test]
+    fn a_transaction_is_rolled_back_first() {
+        let mut out = Vec::new();
+        assert_eq!(discard(b'E', &mut out), 2);
+        assert_eq!(kinds(&out), "QQ");
+        let mut out = Vec::new();
+        assert_eq!(discard(b'I', &mut out), 1);
+        assert_eq!(out, b"Q\0\0\0\x10DISCARD ALL\0");
+    }
+}

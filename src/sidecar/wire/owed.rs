@@ -1,0 +1,269 @@
+//! The answers that a server owes, in the order of the requests.
+//!
+//! The rules are those of PostgreSQL's main loop (`src/backend/tcop/postgres.c`) and of its COPY (`commands/copyfromparse.c`): after
+//! an error in an extended-query message everything up to the next Sync is ignored, also a simple Query; and while it copies in,
+//! a server ignores Sync.
+
+use std::collections::VecDeque;
+
+/// One message of a client that has an answer, or [`Owed::CopyEnd`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owed {
+    /// Query or FunctionCall: ends with ReadyForQuery.
+    Query,
+    /// Ends with ReadyForQuery.
+    Sync,
+    /// Owes ParseComplete.
+    Parse,
+    /// Owes BindComplete.
+    Bind,
+    /// Owes CloseComplete.
+    Close,
+    /// Owes RowDescription or NoData.
+    Describe,
+    /// Owes CommandComplete, EmptyQueryResponse or PortalSuspended.
+    Execute,
+    /// CopyDone or CopyFail that was sent before the server said CopyInResponse. Owes nothing: it marks where the Syncs that the
+    /// server will ignore end.
+    CopyEnd,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Queue {
+    owed: VecDeque<Owed>,
+    /// The server copies in, and the client's end of it has not passed yet.
+    copying: bool,
+    /// Syncs were dropped from the queue because of the COPY that runs. If it fails, whether one of them is answered after all
+    /// depends on when the server noticed.
+    dropped: bool,
+    /// The server ignores everything up to the next Sync, which is not in the queue yet.
+    skipping: bool,
+    /// The answers did not match the queue, or can't be told.
+    doubt: bool,
+}
+
+impl Queue {
+    /// Answers that are outstanding.
+    pub fn len(&self) -> usize {
+        self.owed.len()
+    }
+
+    /// Nothing is owed.
+    pub fn is_empty(&self) -> bool {
+        self.owed.is_empty()
+    }
+
+    /// Whether the server copies in and waits for the client.
+    pub fn copying(&self) -> bool {
+        self.copying
+    }
+
+    /// Whether the end of an exchange can no longer be told from the stream: the connection must not serve anyone else.
+    pub fn doubt(&self) -> bool {
+        self.doubt
+    }
+
+    /// Whether the last message asked for a ReadyForQuery, so that one will end everything that is owed.
+    pub fn ends_ready(&self) -> bool {
+        matches!(self.owed.back(), Some(Owed::Query | Owed::Sync))
+    }
+
+    /// A message of the client passes.
+    pub fn ask(&mut self, owed: Owed) {
+        match owed {
+            Owed::Sync if self.copying => self.dropped = true,
+            Owed::Sync => {
+                self.skipping = false;
+                self.owed.push_back(owed);
+            }
+            _ if self.skipping => {}
+            Owed::CopyEnd if self.copying => self.copying = false,
+            // Outside of COPY the server ignores it.
+            Owed::CopyEnd if self.owed.is_empty() => {}
+            _ => self.owed.push_back(owed),
+        }
+    }
+
+    /// An answer of the server passes that ends what `kind` is for.
+    pub fn answer(&mut self, kind: u8) {
+        match (kind, self.owed.front()) {
+            (b'1', Some(Owed::Parse))
+            | (b'2', Some(Owed::Bind))
+            | (b'3', Some(Owed::Close))
+            | (b'T' | b'n', Some(Owed::Describe))
+            | (b's', Some(Owed::Execute)) => self.pop(),
+            (b'C' | b'I', Some(Owed::Execute)) => {
+                self.end_copy();
+                self.pop();
+            }
+            (b'C', Some(Owed::Query)) => self.end_copy(),
+            (b'T' | b'I', Some(Owed::Query)) => {}
+            _ => self.doubt = true,
+        }
+    }
+
+    /// CopyInResponse: Syncs that are on their way already will not be answered, up to the end of the COPY.
+    pub fn copy_in(&mut self) {
+        self.doubt |= !matches!(self.owed.front(), Some(Owed::Query | Owed::Execute));
+        while self.owed.get(1) == Some(&Owed::Sync) {
+            self.owed.remove(1);
+            self.dropped = true;
+        }
+        match self.owed.get(1) {
+            None => self.copying = true,
+            Some(Owed::CopyEnd) => drop(self.owed.remove(1)),
+            // The server will call that a violation of the protocol.
+            Some(_) => self.doubt = true,
+        }
+    }
+
+    /// ErrorResponse.
+    pub fn error(&mut self) {
+        self.doubt |= self.dropped;
+        self.end_copy();
+        if matches!(self.owed.front(), None | Some(Owed::Query | Owed::Sync)) {
+            return;
+        }
+        while !matches!(self.owed.front(), None | Some(Owed::Sync)) {
+            self.owed.pop_front();
+        }
+        self.skipping = self.owed.is_empty();
+    }
+
+    /// ReadyForQuery.
+    pub fn ready(&mut self) {
+        self.end_copy();
+        loop {
+            match self.owed.pop_front() {
+                Some(Owed::Query | Owed::Sync) => break,
+                Some(Owed::CopyEnd) => {}
+                Some(_) => self.doubt = true,
+                None => {
+                    self.doubt = true;
+                    break;
+                }
+            }
+        }
+        self.drop_marks();
+    }
+
+    fn end_copy(&mut self) {
+        (self.copying, self.dropped) = (false, false);
+    }
+
+    fn pop(&mut self) {
+        self.owed.pop_front();
+        self.drop_marks();
+    }
+
+    fn drop_marks(&mut self) {
+        while self.owed.front() == Some(&Owed::CopyEnd) {
+            self.owed.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(asked: &[Owed]) -> Queue {
+        let mut queue = Queue::default();
+        asked.iter().for_each(|owed| queue.ask(*owed));
+        queue
+    }
+
+    fn left(queue: &Queue) -> Vec<Owed> {
+        queue.owed.iter().copied().collect()
+    }
+
+    #[test]
+    fn an_error_drops_everything_to_the_next_sync_even_a_query() {
+        let mut queue = queue(&[Owed::Parse, Owed::Bind, Owed::Query, Owed::Sync, Owed::Query]);
+        queue.error();
+        assert_eq!(left(&queue), [Owed::Sync, Owed::Query]);
+        queue.ready();
+        queue.ready();
+        assert!(queue.is_empty() && !queue.doubt());
+    }
+
+    #[test]
+    fn without_a_sync_everything_is_ignored_until_one_comes() {
+        let mut queue = queue(&[Owed::Parse, Owed::Query]);
+        queue.error();
+        queue.ask(Owed::Bind);
+        queue.ask(Owed::Query);
+        assert!(queue.is_empty());
+        queue.ask(Owed::Sync);
+        queue.ask(Owed::Query);
+        assert_eq!(left(&queue), [Owed::Sync, Owed::Query]);
+    }
+
+    #[test]
+    fn an_error_of_a_query_or_of_a_commit_is_followed_by_its_ready_for_query() {
+        for owed in [Owed::Query, Owed::Sync] {
+            let mut queue = queue(&[owed, Owed::Parse]);
+            queue.error();
+            assert_eq!(left(&queue), [owed, Owed::Parse]);
+        }
+    }
+
+    #[test]
+    fn copy_ignores_syncs_sent_before_its_end() {
+        // libpq: Execute and Sync at once, then the data, CopyDone, Sync.
+        let mut late = queue(&[Owed::Execute, Owed::Sync]);
+        late.copy_in();
+        assert!(late.copying());
+        late.ask(Owed::CopyEnd);
+        late.ask(Owed::Sync);
+        assert_eq!(left(&late), [Owed::Execute, Owed::Sync]);
+        late.answer(b'C');
+        late.ready();
+        assert!(late.is_empty() && !late.doubt());
+
+        // All of it before the server has said anything, twice.
+        let one = [Owed::Execute, Owed::Sync, Owed::CopyEnd];
+        let mut early = queue(&[one, one].concat());
+        early.ask(Owed::Sync);
+        early.copy_in();
+        early.answer(b'C');
+        early.copy_in();
+        early.answer(b'C');
+        assert_eq!(left(&early), [Owed::Sync]);
+        early.ready();
+        assert!(early.is_empty() && !early.doubt());
+    }
+
+    #[test]
+    fn a_failed_copy_whose_sync_was_ignored_leaves_a_doubt() {
+        let mut queue = queue(&[Owed::Execute, Owed::Sync]);
+        queue.copy_in();
+        queue.error();
+        assert!(queue.doubt());
+    }
+
+    #[test]
+    fn copy_data_after_a_failed_copy_owes_nothing() {
+        let mut queue = queue(&[Owed::Query]);
+        queue.copy_in();
+        queue.error();
+        queue.ask(Owed::CopyEnd);
+        queue.ready();
+        assert!(queue.is_empty() && !queue.doubt());
+        queue.ask(Owed::CopyEnd);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn an_answer_that_nobody_asked_for_leaves_a_doubt() {
+        for kind in [b'1', b'2', b'3', b'C', b'T', b's'] {
+            let mut queue = Queue::default();
+            queue.answer(kind);
+            assert!(queue.doubt());
+        }
+        let mut queue = Queue::default();
+        queue.ready();
+        assert!(queue.doubt());
+    }
+}

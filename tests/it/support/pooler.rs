@@ -1,0 +1,118 @@
+//! The real loop in a thread of the test.
+
+use std::io;
+use std::net::{TcpListener, ToSocketAddrs};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use weir::policy::dialect;
+use weir::policy::limits::{Limits, Profile};
+use weir::sidecar::charge::BootId;
+use weir::sidecar::drive::{self, Final, Start};
+use weir::sidecar::figures::{Command, Commander, Figures, Request, commands};
+use weir::sidecar::journal::Account;
+use weir::sidecar::pool::Release;
+use weir::sidecar::target::Target;
+use weir::sidecar::tls::Roots;
+
+/// Longest wait of a test for what must happen.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct Pooler {
+    pub port: u16,
+    pub figures: Arc<Figures>,
+    commander: Commander,
+    thread: Option<JoinHandle<Final>>,
+    state: PathBuf,
+}
+
+/// Limits of a test: `min` and `max`, and short times.
+pub fn limits(min: u32, max: u32) -> Limits {
+    Limits { min, max, connection_timeout: Duration::from_secs(10), ..Profile::Production.limits() }
+}
+
+pub fn target(url: &str) -> Arc<Target> {
+    Arc::new(Target::parse(url.as_bytes(), dialect::none(), None, &Roots::none()).unwrap())
+}
+
+impl Pooler {
+    pub fn start(url: &str, limits: Limits, release: Release) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(1);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let state = std::env::temp_dir().join(format!("weir-state-{}-{number}", std::process::id()));
+        std::fs::create_dir(&state).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let figures = Arc::new(Figures::default());
+        let (commander, queue) = commands().unwrap();
+        let (requests, mut asked) = tokio::sync::mpsc::unbounded_channel();
+        let answering = commander.clone();
+        thread::spawn(move || {
+            while let Some(Request::Resolve { request, host }) = asked.blocking_recv() {
+                let found =
+                    (host.as_str(), 0).to_socket_addrs().map(|found| found.map(|address| address.ip()).collect());
+                let addresses = found.map_err(|error: io::Error| error.to_string());
+                answering.send(Command::Resolved { request, addresses });
+            }
+        });
+        let mut boot = [0; 16];
+        boot[..4].copy_from_slice(&std::process::id().to_be_bytes());
+        boot[12..].copy_from_slice(&number.to_be_bytes());
+        let (account, _) = Account::open(&state, [0; 16], BootId(boot), limits.max, Duration::ZERO).unwrap();
+        let start = Start {
+            listener,
+            target: target(url),
+            limits,
+            release,
+            figures: Arc::clone(&figures),
+            account,
+            epoch: Instant::now(),
+            commands: queue,
+            requests,
+        };
+        let thread = thread::spawn(move || drive::run(start).unwrap());
+        Self { port, figures, commander, thread: Some(thread), state }
+    }
+
+    pub fn send(&self, command: Command) {
+        assert!(self.commander.send(command));
+    }
+
+    /// Drains, and waits for the end.
+    pub fn stop(mut self, grace: Duration) -> Final {
+        self.send(Command::Drain { grace });
+        self.thread.take().unwrap().join().unwrap()
+    }
+
+    /// Waits until a figure has a value.
+    pub fn until(&self, figure: impl Fn(&Figures) -> &AtomicU32, wanted: u32) {
+        eventually(&format!("a figure to be {wanted}"), || figure(&self.figures).load(Ordering::Relaxed) == wanted);
+    }
+
+    pub fn count(&self, figure: impl Fn(&Figures) -> &AtomicU64) -> u64 {
+        figure(&self.figures).load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            self.commander.send(Command::Drain { grace: Duration::ZERO });
+            let ended = thread.join();
+            assert!(ended.is_ok() || thread::panicking(), "the loop panicked");
+        }
+        let _ = std::fs::remove_dir_all(&self.state);
+    }
+}
+
+/// Asks until the answer is yes, for at most [`PATIENCE`].
+pub fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !happened() {
+        assert!(Instant::now() < until, "waited too long for {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
