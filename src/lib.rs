@@ -21,3 +21,24 @@ pub mod crd;
 
 #[cfg(feature = "sidecar")]
 pub mod sidecar;
+
+#[cfg(feature = "operator")]
+pub mod api;
+#[cfg(feature = "operator")]
+pub mod controller;
+#[cfg(feature = "operator")]
+pub mod events;
+#[cfg(feature = "operator")]
+pub mod metrics;
+#[cfg(feature = "operator")]
+pub mod observe;
+#[cfg(feature = "operator")]
+pub mod operator;
+#[cfg(feature = "operator")]
+pub mod prober;
+#[cfg(feature = "operator")]
+pub mod random;
+#[cfg(feature = "operator")]
+pub mod shutdown;
+#[cfg(feature = "operator")]
+pub mod webhook;

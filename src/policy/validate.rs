@@ -1,6 +1,17 @@
-//! A raw spec in, a [`ValidatedPool`] or every violation out. Later steps accept nothing else.
+//! A raw pool in, a [`ValidatedPool`] or every violation out. Later steps accept nothing else.
 //!
-//! The rules are those of the CRD's schema and CEL, which `tests/it/crd.rs` holds against this module on a real API server.
+//! The rules are those of the CRD's schema and CEL, with the same field paths, which `tests/it/crd.rs` shows on a real API server.
+//! They are checked again here because a pool may have been stored under an older or newer CRD than this build's, or come from a
+//! file. Nothing here panics on any input, and no rule is checked twice for the same mistake.
+//!
+//! - [`read`]: JSON to a raw pool, with the path of what has a wrong type
+//! - [`selector`], [`value`]: rules of one field
+//! - [`spec`]: the whole, effective values and the rules between fields
+
+pub mod read;
+mod selector;
+mod spec;
+mod value;
 
 use std::time::Duration;
 
@@ -9,7 +20,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use super::dialect::Dialect;
 use super::limits::{Limits, Profile};
 use super::settings::{Placeholders, PoolMode, Thresholds};
-use crate::crd::{FailurePolicy, Mode};
+use crate::crd::{ConnectionPool, FailurePolicy, Mode};
+
+/// Every rule of the resource, on the values that are in force (profile and defaults filled in).
+///
+/// # Errors
+///
+/// All that is wrong, in the order of the fields; never empty.
+pub fn validate(pool: &ConnectionPool) -> Result<ValidatedPool, Vec<Violation>> {
+    spec::validate(pool)
+}
 
 /// One broken rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +38,17 @@ pub struct Violation {
     pub field: String,
     /// Names the value and the remedy.
     pub message: String,
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Most messages begin with the field themselves, so that they can stand alone where the API server shows them.
+        if self.message.starts_with(&self.field) {
+            formatter.write_str(&self.message)
+        } else {
+            write!(formatter, "{}: {}", self.field, self.message)
+        }
+    }
 }
 
 /// A pool whose every value is known, legal and effective.
@@ -67,3 +98,6 @@ pub struct Probe {
     /// For one probe.
     pub timeout: Duration,
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,6 +107,17 @@ impl Url<'_> {
         names.iter().enumerate().map(host).collect()
     }
 
+    /// Whether the URL names a port, rather than leaving it to its reader.
+    pub fn names_port(&self) -> bool {
+        self.authority_hosts().is_ok_and(|(_, ports)| !ports.is_empty()) || self.has(&["port"])
+    }
+
+    /// Whether the query has one of these keys.
+    pub fn has(&self, keys: &[&str]) -> bool {
+        let is = |pair: &Pair| keys.iter().any(|key| decode(self.bytes(&pair.key), Plus::Literal) == key.as_bytes());
+        self.pairs.iter().any(is)
+    }
+
     /// Every pair of the query, decoded, in order.
     pub fn pairs(&self, dialect: &Dialect) -> Result<Vec<(String, String)>, UrlError> {
         let plus = plus(dialect);

@@ -1,0 +1,71 @@
+//! How the control plane speaks to the API server: one client, a bound on every call, and documents kept in Secrets.
+//!
+//! The client retries 429, 503 and 504 by itself for minutes, and a connection may hang without an error; so nothing may await a
+//! call without [`within`].
+
+pub mod activity;
+pub mod client;
+pub mod document;
+
+use std::future::Future;
+use std::time::Duration;
+
+/// The longest that one call may take, retries included: three times a slow API server's answer.
+pub const CALL: Duration = Duration::from_secs(15);
+
+/// Why a call gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The API server refused, or could not be reached.
+    #[error("the API server refused or failed")]
+    Kube(#[source] Box<kube::Error>),
+    /// No answer in time.
+    #[error("no answer from the API server within {}s", CALL.as_secs())]
+    Timeout,
+}
+
+impl CallError {
+    /// The HTTP status of the refusal, where there was one.
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            Self::Kube(error) => match &**error {
+                kube::Error::Api(status) => Some(status.code),
+                _ => None,
+            },
+            Self::Timeout => None,
+        }
+    }
+
+    /// The API server's words, where it refused.
+    pub fn message(&self) -> Option<&str> {
+        match self {
+            Self::Kube(error) => match &**error {
+                kube::Error::Api(status) => Some(&status.message),
+                _ => None,
+            },
+            Self::Timeout => None,
+        }
+    }
+
+    /// Bounded by construction, for metrics: `not_found`, `conflict`, `forbidden`, `invalid`, `refused`, `unreachable`, `timeout`.
+    pub fn class(&self) -> &'static str {
+        match (self, self.code()) {
+            (Self::Timeout, _) => "timeout",
+            (_, Some(404)) => "not_found",
+            (_, Some(409)) => "conflict",
+            (_, Some(401 | 403)) => "forbidden",
+            (_, Some(422)) => "invalid",
+            (_, Some(_)) => "refused",
+            (_, None) => "unreachable",
+        }
+    }
+}
+
+/// Runs one call with the bound that every call has.
+pub async fn within<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, CallError> {
+    match tokio::time::timeout(CALL, call).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(CallError::Kube(Box::new(error))),
+        Err(_) => Err(CallError::Timeout),
+    }
+}

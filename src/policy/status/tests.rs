@@ -1,0 +1,1 @@
+//! The truth table of the conditions, and the invariants of the status.

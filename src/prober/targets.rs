@@ -1,0 +1,120 @@
+//! Who is asked, and where. Pure but for the caches that it reads.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
+use crate::crd::Mode;
+use crate::names;
+use crate::observe::pod::Pod;
+use crate::observe::pods::Pods;
+use crate::observe::pools::Pools;
+use crate::policy::entries::PoolKey;
+use crate::policy::inject::matches;
+use crate::policy::validate::{ValidatedPool, validate};
+
+/// One pod's part of one pool. The UID, since a name and an address may be taken again.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instance {
+    /// The pool.
+    pub pool: PoolKey,
+    /// Of the pod.
+    pub uid: String,
+}
+
+/// How an instance is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The pod's name, for people.
+    pub name: String,
+    /// The pod's own address and the port of its health endpoint.
+    pub address: SocketAddr,
+    /// Path of the health endpoint.
+    pub path: String,
+    /// Between two probes.
+    pub interval: Duration,
+    /// For one probe.
+    pub timeout: Duration,
+}
+
+/// Every instance of every valid pool that can be asked now.
+pub fn targets(pools: &Pools, pods: &Pods) -> BTreeMap<Instance, Target> {
+    let mut targets = BTreeMap::new();
+    for pool in pools.all() {
+        let Some(pool) = pool.0.as_ref().ok().and_then(|pool| validate(pool).ok()) else { continue };
+        for pod in pods.of(&pool.namespace) {
+            if let Some(target) = target(&pool, &pod) {
+                let pool = PoolKey::new(&*pool.namespace, &*pool.name);
+                targets.insert(Instance { pool, uid: pod.uid.clone() }, target);
+            }
+        }
+    }
+    targets
+}
+
+/// How this pod is asked about this pool, if it can be.
+pub fn target(pool: &ValidatedPool, pod: &Pod) -> Option<Target> {
+    if pod.ending || !pod.running || pod.host_network {
+        return None;
+    }
+    let port = match pool.mode {
+        Mode::Pooler => {
+            let started = pod.sidecars.get(&names::container(&pool.name)).copied().unwrap_or(false);
+            started.then(|| pod.injected.get(&pool.name).map(|note| note.control)).flatten()?
+        }
+        Mode::None => pool.probe.port.filter(|_| selects(&pool.selector, pod))?,
+    };
+    let address = pod.address.filter(|address| own(*address)).filter(|_| port != 0)?;
+    Some(Target {
+        name: pod.name.clone(),
+        address: SocketAddr::new(address, port),
+        path: pool.probe.path.clone(),
+        interval: pool.probe.interval,
+        timeout: pool.probe.timeout,
+    })
+}
+
+/// Whether a pool's selector matches the pod.
+pub fn selects(selector: &LabelSelector, pod: &Pod) -> bool {
+    matches(selector, &pod.labels)
+}
+
+/// Whether an address can be a pod's own. A pod's status is data: it must not lead the prober to the node or to itself.
+fn own(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            !(v4.is_loopback() || v4.is_link_local() || v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast())
+        }
+        IpAddr::V6(v6) => !(v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unspecified() || v6.is_multicast()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_pods_own_address_is_called() {
+        for good in ["10.244.0.7", "192.168.1.1", "100.64.0.9", "fd00::7", "2001:db8::1"] {
+            assert!(own(good.parse().expect("an address")), "{good}");
+        }
+        for bad in [
+            "127.0.0.1",
+            "127.8.8.8",
+            "0.0.0.0",
+            "169.254.169.254",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "fe80::1",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+        ] {
+            assert!(!own(bad.parse().expect("an address")), "{bad}");
+        }
+    }
+}
