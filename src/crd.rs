@@ -60,7 +60,6 @@ pub struct ConnectionPoolSpec {
     /// `test` is min 1, max 5, idleTimeout 5s, connectionTimeout 3s;
     /// `production` is min 5, max 20, idleTimeout 30s, connectionTimeout 10s.
     /// maxLifetime is 30m in each. Required. Example: `production`.
-    #[schemars(required)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<Choice<Profile>>,
 
@@ -68,7 +67,6 @@ pub struct ConnectionPoolSpec {
     /// pods only; pods that match and have no pool are counted in status. It must name at least one label, since an empty
     /// selector would match every pod. Two pools must not select the same pod. Required.
     /// Example: `matchLabels: {app: orders}`.
-    #[schemars(required)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = rules::selector::not_empty())]
     pub selector: Option<LabelSelector>,
@@ -85,7 +83,7 @@ pub struct ConnectionPoolSpec {
     /// The client library of the application. It decides which pool parameters are added to the URL's query, and how the URL's
     /// `sslmode` is read. Default `none`: the query is left as it is, which every library understands. Set it so that the
     /// library's own pool is sized like this one. Example: `prisma`.
-    #[schemars(extend("enum" = dialect::ids()))]
+    #[schemars(extend("enum" = dialect::ids().collect::<Vec<_>>()))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
 

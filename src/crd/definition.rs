@@ -37,6 +37,8 @@ fn finish(crd: &mut Value) -> Option<()> {
     // Named here so that rules can point at it; Kubernetes allows no more than the name to be mentioned.
     properties["metadata"] = json!({"type": "object", "properties": {"name": {"type": "string"}}});
     properties["status"]["default"] = json!({"observedGeneration": -1});
+    // Optional in Rust, so that a pool without them gets a condition that says so.
+    set(properties.pointer_mut("/spec")?, &json!({"required": ["profile", "selector"]}));
     finish_selector(properties.pointer_mut("/spec/properties/selector")?)?;
     finish_conditions(properties.pointer_mut("/status/properties/conditions")?)
 }

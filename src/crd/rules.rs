@@ -62,22 +62,27 @@ pub const WARNING_BELOW_CRITICAL: &str =
 pub const CRITICAL_ABOVE_WARNING: &str =
     "spec.thresholds.critical is {}, not above warning at {}; raise it, or set a lower spec.thresholds.warning";
 
-/// A warning: accepted, but rarely meant.
-pub const MAX_WARNING: &str = "spec.limits.max is {}, above 100: each pod may open that many connections, and PostgreSQL slows down with hundreds; lower it unless it was measured";
-/// A warning: accepted, but rarely meant.
-pub const MIN_WARNING: &str = "spec.limits.min is {}, above 50: each pod holds that many connections even when idle; lower it unless it was measured";
+/// A warning: accepted, but rarely meant. `charts/weir/templates/warnings.yaml` has the same words.
+pub const MAX_WARNING: &str = "spec.limits.max is {}, above 100: every pod may open that many connections, and PostgreSQL slows down with some \
+                               hundreds of them; lower it unless more was measured to be faster";
+/// See [`MAX_WARNING`].
+pub const MIN_WARNING: &str = "spec.limits.min is {}, above 50: every pod holds that many connections even when it is idle; lower it unless first \
+                               queries after a quiet time are too slow";
 
 /// A time of at most 24h has no more digits than this, so that reading it can't overflow.
 const TIME_SHORT: &str = "^0*([0-9]{1,8}ms|[0-9]{1,5}s|[0-9]{1,4}m|[0-9]{1,2}h)$";
 const POOLER: &str = "!(has(self.sidecar) && has(self.sidecar.mode) && self.sidecar.mode == 'None')";
 
-/// The text of a refusal with its values in place of each `{}`.
+/// A string value in a message. The API server drops a message of several lines.
+const SELF: &str = r#"self.replace("\n", " ")"#;
+
+/// The text of a refusal, in one line, with its values in place of each `{}`.
 pub fn words(text: &str, values: &[&dyn std::fmt::Display]) -> String {
     let mut values = values.iter();
     let mut parts = text.split("{}");
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |filled, part| match values.next() {
-        Some(value) => format!("{filled}{value}{part}"),
+        Some(value) => format!("{filled}{}{part}", value.to_string().replace('\n', " ")),
         None => format!("{filled}{part}"),
     })
 }
@@ -155,13 +160,13 @@ pub(super) fn min_within_max() -> Rule {
 }
 
 pub(super) fn time_form(field: &str) -> Rule {
-    rule(format!("self.matches('{}')", duration::PATTERN), message(TIME_FORM, &[&format!("{field:?}"), "self"]))
+    rule(format!("self.matches('{}')", duration::PATTERN), message(TIME_FORM, &[&format!("{field:?}"), SELF]))
 }
 
 pub(super) fn time_range(field: &str) -> Rule {
     rule(
         format!("!self.matches('{}') || ({})", duration::PATTERN, time_in_range("self")),
-        message(TIME_RANGE, &[&format!("{field:?}"), "self"]),
+        message(TIME_RANGE, &[&format!("{field:?}"), SELF]),
     )
 }
 
@@ -174,19 +179,16 @@ fn time_in_range(time: &str) -> String {
 // === database ===
 
 pub(super) fn env_form() -> Rule {
-    rule(format!("self.matches('{}')", bounds::ENV_PATTERN), message(ENV_FORM, &["self"]))
+    rule(format!("self.matches('{}')", bounds::ENV_PATTERN), message(ENV_FORM, &[SELF]))
 }
 
 pub(super) fn env_free() -> Rule {
     let names = bounds::ENV_TAKEN.map(|name| format!("'{name}'")).join(", ");
-    rule(format!("!self.startsWith('{}') && !(self in [{names}])", bounds::ENV_PREFIX), message(ENV_FREE, &["self"]))
+    rule(format!("!self.startsWith('{}') && !(self in [{names}])", bounds::ENV_PREFIX), message(ENV_FREE, &[SELF]))
 }
 
 pub(super) fn identifier(field: &str) -> Rule {
-    rule(
-        format!("self.matches('{}')", bounds::IDENTIFIER_PATTERN),
-        message(IDENTIFIER, &[&format!("{field:?}"), "self"]),
-    )
+    rule(format!("self.matches('{}')", bounds::IDENTIFIER_PATTERN), message(IDENTIFIER, &[&format!("{field:?}"), SELF]))
 }
 
 // === sidecar ===
@@ -215,7 +217,7 @@ pub(super) fn name_needs_pooler() -> Rule {
 // === probe ===
 
 pub(super) fn path_form() -> Rule {
-    rule(format!("self.matches('{}')", bounds::PATH_PATTERN), message(PATH_FORM, &["self"]))
+    rule(format!("self.matches('{}')", bounds::PATH_PATTERN), message(PATH_FORM, &[SELF]))
 }
 
 pub(super) fn path_default() -> Rule {

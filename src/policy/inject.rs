@@ -81,7 +81,7 @@ impl fmt::Debug for Outcome {
 /// Adds `pool` to `pod`. Whether the pool's selector matches was decided before ([`matches`]).
 pub fn inject(pod: &Value, pool: &ValidatedPool, sidecar: &Sidecar) -> Outcome {
     let mut editor = Editor::new(pod);
-    let decided = eligible(&Pod(pod), pool).and_then(|()| match pool.mode {
+    let decided = eligible(Pod(pod), pool).and_then(|()| match pool.mode {
         Mode::Pooler => pooler::inject(&mut editor, pool, sidecar),
         Mode::None => parameters::inject(&mut editor, pool),
     });
@@ -101,7 +101,7 @@ pub fn inject(pod: &Value, pool: &ValidatedPool, sidecar: &Sidecar) -> Outcome {
 }
 
 /// What rules a pod out, whatever its variables say.
-fn eligible(pod: &Pod<'_>, pool: &ValidatedPool) -> Result<(), Skip> {
+fn eligible(pod: Pod<'_>, pool: &ValidatedPool) -> Result<(), Skip> {
     if pod.annotation(names::INJECT_ANNOTATION) == Some("false") {
         return Err(SkipReason::OptedOut.because(format!("the pod says {}=false", names::INJECT_ANNOTATION)));
     }

@@ -5,7 +5,7 @@
 
 use kube::core::{Reason, Rule};
 
-use super::{message, rule};
+use super::{SELF, message, rule};
 use crate::crd::bounds;
 
 /// An empty selector matches every pod.
@@ -73,12 +73,12 @@ pub(in crate::crd) fn expression_key() -> Rule {
             bounds::LABEL_PREFIX_LENGTH,
             bounds::LABEL_NAME_LENGTH
         ),
-        message(EXPRESSION_KEY, &["self"]),
+        message(EXPRESSION_KEY, &[SELF]),
     )
 }
 
 pub(in crate::crd) fn label_value() -> Rule {
-    rule(format!("self.matches('{}')", bounds::LABEL_VALUE_PATTERN), message(LABEL_VALUE, &["self"]))
+    rule(format!("self.matches('{}')", bounds::LABEL_VALUE_PATTERN), message(LABEL_VALUE, &[SELF]))
 }
 
 pub(in crate::crd) fn values_required() -> Rule {

@@ -67,7 +67,9 @@ impl Editor {
         let mut path = pointer(list);
         match path.resolve(&self.document).ok().and_then(Value::as_array).map(Vec::len) {
             Some(length) => {
-                path.push_back(index.filter(|index| *index < length).map_or("-".to_owned(), |index| index.to_string()));
+                path.push_back(
+                    index.filter(|index| *index < length).map_or_else(|| "-".to_owned(), |index| index.to_string()),
+                );
                 self.push(PatchOperation::Add(AddOperation { path, value }));
             }
             None => self.push(PatchOperation::Add(AddOperation { path, value: Value::Array(vec![value]) })),

@@ -23,7 +23,7 @@ pub(super) fn inject(editor: &mut Editor, pool: &ValidatedPool) -> Result<(), Sk
     };
     let applications: Vec<_> = pod.list(List::Main).filter(takes).collect();
     if applications.is_empty() {
-        return Err(no_variable(&pod, &pool.env, None));
+        return Err(no_variable(pod, &pool.env, None));
     }
     let limits = lowered(pool.limits, applications.iter().copied())?;
     let parameters = pool.dialect.query(&limits);

@@ -34,31 +34,31 @@ pub(super) struct Container<'p> {
 }
 
 impl<'p> Pod<'p> {
-    pub(super) fn spec(&self) -> Option<&'p Value> {
+    pub(super) fn spec(self) -> Option<&'p Value> {
         self.0.get("spec")
     }
 
-    pub(super) fn annotation(&self, key: &str) -> Option<&'p str> {
+    pub(super) fn annotation(self, key: &str) -> Option<&'p str> {
         self.0.get("metadata")?.get("annotations")?.get(key)?.as_str()
     }
 
-    pub(super) fn list(&self, list: List) -> impl Iterator<Item = Container<'p>> + use<'p> {
+    pub(super) fn list(self, list: List) -> impl Iterator<Item = Container<'p>> + use<'p> {
         let values = self.spec().and_then(|spec| spec.get(list.field())).and_then(Value::as_array);
         values.into_iter().flatten().enumerate().map(move |(index, value)| Container { value, list, index })
     }
 
     /// Init containers first, as they run first.
-    pub(super) fn containers(&self) -> impl Iterator<Item = Container<'p>> + use<'p> {
+    pub(super) fn containers(self) -> impl Iterator<Item = Container<'p>> + use<'p> {
         self.list(List::Init).chain(self.list(List::Main))
     }
 
-    pub(super) fn volumes(&self) -> impl Iterator<Item = &'p str> + use<'p> {
+    pub(super) fn volumes(self) -> impl Iterator<Item = &'p str> + use<'p> {
         let volumes = self.spec().and_then(|spec| spec.get("volumes")).and_then(Value::as_array);
         volumes.into_iter().flatten().filter_map(|volume| volume.get("name")?.as_str())
     }
 
     /// The name of another pool that is in the pod: its note, and its container where it has one.
-    pub(super) fn other_pool(&self, pool: &str) -> Option<&'p str> {
+    pub(super) fn other_pool(self, pool: &str) -> Option<&'p str> {
         let annotations = self.0.get("metadata")?.get("annotations")?.as_object()?;
         let prefix = names::injected_annotation("");
         let others = annotations.keys().filter_map(|key| key.strip_prefix(&prefix)).filter(|name| *name != pool);

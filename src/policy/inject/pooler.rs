@@ -27,18 +27,21 @@ pub(super) fn inject(editor: &mut Editor, pool: &ValidatedPool, sidecar: &Sideca
     let note = pod.annotation(&names::injected_annotation(&pool.name));
     let note = note.and_then(|text| serde_json::from_str::<Injected>(text).ok());
     let there = pod.containers().any(|container| container.name() == names::container(&pool.name));
-    match (note.filter(|note| note.listen.is_some()), present(&pod, &pool.name)) {
-        (Some(note), Some(present)) => again(editor, &pod, pool, &note, &present),
+    match (note.filter(|note| note.listen.is_some()), present(pod, &pool.name)) {
+        (Some(note), Some(present)) => {
+            again(editor, pod, pool, &note, &present);
+            Ok(())
+        }
         (Some(_), None) if !there => {
             let seen =
                 format!("the pod says that it carries container {:?}, and does not", names::container(&pool.name));
             Err(SkipReason::StaleAnnotation.because(seen))
         }
-        _ => first(editor, &pod, pool, sidecar),
+        _ => first(editor, pod, pool, sidecar),
     }
 }
 
-fn first(editor: &mut Editor, pod: &Pod<'_>, pool: &ValidatedPool, sidecar: &Sidecar) -> Result<(), Skip> {
+fn first(editor: &mut Editor, pod: Pod<'_>, pool: &ValidatedPool, sidecar: &Sidecar) -> Result<(), Skip> {
     possible(pod, &pool.name)?;
     let (holders, left_alone) = holders(pod, &pool.env)?;
     let source = one_source(&holders, &pool.env)?;
@@ -90,14 +93,8 @@ fn first(editor: &mut Editor, pod: &Pod<'_>, pool: &ValidatedPool, sidecar: &Sid
 
 /// The pod carries the pool. Containers that came since with the same source are pointed at it, with the settings that our container
 /// has; what differs is left alone and noted.
-fn again(
-    editor: &mut Editor,
-    pod: &Pod<'_>,
-    pool: &ValidatedPool,
-    note: &Injected,
-    present: &Present<'_>,
-) -> Result<(), Skip> {
-    let (Some(listen), Some(dialect)) = (note.listen, dialect::find(&present.settings.client)) else { return Ok(()) };
+fn again(editor: &mut Editor, pod: Pod<'_>, pool: &ValidatedPool, note: &Injected, present: &Present<'_>) {
+    let (Some(listen), Some(dialect)) = (note.listen, dialect::find(&present.settings.client)) else { return };
     let rewrite = Rewrite::new(&present.settings, dialect, listen);
     let mut left_alone = note.left_alone.clone();
     let mut leave = |container: &Container<'_>, reason: SkipReason| {
@@ -129,11 +126,10 @@ fn again(
     if !same {
         editor.annotate(&key, &json!(note).to_string());
     }
-    Ok(())
 }
 
 /// What rules a pooler out.
-fn possible(pod: &Pod<'_>, pool: &str) -> Result<(), Skip> {
+fn possible(pod: Pod<'_>, pool: &str) -> Result<(), Skip> {
     let spec = pod.spec();
     if spec.and_then(|spec| spec.get("hostNetwork")) == Some(&Value::Bool(true)) {
         return Err(SkipReason::HostNetwork.because("the pod shares its node's network, loopback included"));
@@ -157,7 +153,7 @@ fn possible(pod: &Pod<'_>, pool: &str) -> Result<(), Skip> {
 }
 
 /// The containers that have the variable, and the notes on those that may have it unseen.
-fn holders<'p>(pod: &Pod<'p>, variable: &str) -> Result<(Vec<Holder<'p>>, Vec<String>), Skip> {
+fn holders<'p>(pod: Pod<'p>, variable: &str) -> Result<(Vec<Holder<'p>>, Vec<String>), Skip> {
     let (mut holders, mut unseen) = (Vec::new(), Vec::new());
     for container in pod.containers() {
         match holder(container, variable)? {
@@ -174,7 +170,7 @@ fn holders<'p>(pod: &Pod<'p>, variable: &str) -> Result<(Vec<Holder<'p>>, Vec<St
 }
 
 /// Why no container has the variable.
-pub(super) fn no_variable(pod: &Pod<'_>, variable: &str, env_from: Option<&str>) -> Skip {
+pub(super) fn no_variable(pod: Pod<'_>, variable: &str, env_from: Option<&str>) -> Skip {
     let host = |container: &Container<'_>| {
         ["PGHOST", "PGHOSTADDR", "PGSERVICE"].iter().any(|name| container.variable(name).next().is_some())
     };

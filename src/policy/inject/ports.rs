@@ -20,7 +20,7 @@ pub(super) struct Ports {
 }
 
 /// Chooses the ports. `known` are further ones that the pod uses without declaring them: those of a URL that names loopback.
-pub(super) fn choose(pod: &Pod<'_>, known: impl IntoIterator<Item = u16>) -> Result<Ports, Skip> {
+pub(super) fn choose(pod: Pod<'_>, known: impl IntoIterator<Item = u16>) -> Result<Ports, Skip> {
     let mut taken: BTreeSet<u16> = known.into_iter().collect();
     for container in pod.containers() {
         let declared = container.value.get("ports").and_then(Value::as_array).into_iter().flatten();

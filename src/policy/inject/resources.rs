@@ -30,14 +30,14 @@ impl Default for Resources {
     fn default() -> Self {
         Self {
             requests: Amounts { cpu: "10m".into(), memory: "16Mi".into() },
-            limits: Amounts { cpu: "500m".into(), memory: "128Mi".into() },
+            limits: Amounts { cpu: "250m".into(), memory: "128Mi".into() },
         }
     }
 }
 
 /// The `resources` of our container; `None` where it must not have any: in a BestEffort pod, and in one whose resources are set for
 /// the whole pod, since a request of ours could pass them.
-pub(super) fn fitting(pod: &Pod<'_>, resources: &Resources) -> Option<Value> {
+pub(super) fn fitting(pod: Pod<'_>, resources: &Resources) -> Option<Value> {
     if pod.spec().and_then(|spec| spec.get("resources")).is_some_and(|whole| !absent(whole)) {
         return None;
     }
@@ -101,6 +101,9 @@ fn quantity(amount: &Value) -> Option<u128> {
     };
     let end = text.bytes().position(|byte| !(byte.is_ascii_digit() || byte == b'.')).unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);
+    if number.is_empty() {
+        return None;
+    }
     let (whole, part) = number.split_once('.').unwrap_or((number, ""));
     let nano: u128 = if part.len() > 9 { return None } else { format!("{whole}{part:0<9}").parse().ok()? };
     let power = |base: u128, exponent: u32| nano.checked_mul(base.checked_pow(exponent)?);

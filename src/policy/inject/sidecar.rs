@@ -16,7 +16,7 @@ use crate::policy::url::expansion::{escape, unescape};
 /// service mesh that demands mutual TLS refuses the kubelet's requests, and the restart would drop every client. No readiness probe:
 /// it would count for the whole pod.
 pub(super) fn container(
-    pod: &Pod<'_>,
+    pod: Pod<'_>,
     pool: &str,
     sidecar: &Sidecar,
     settings: &Settings,
@@ -65,7 +65,7 @@ pub(super) fn container(
 }
 
 /// Pod Security "restricted" by itself, whatever the pod says.
-fn security(pod: &Pod<'_>) -> Value {
+fn security(pod: Pod<'_>) -> Value {
     let mut security = json!({
         "runAsNonRoot": true,
         "allowPrivilegeEscalation": false,
@@ -106,7 +106,7 @@ pub(super) struct Present<'p> {
 }
 
 /// Reads our container back; `None` where the container of our name is not one of ours.
-pub(super) fn present<'p>(pod: &Pod<'p>, pool: &str) -> Option<Present<'p>> {
+pub(super) fn present<'p>(pod: Pod<'p>, pool: &str) -> Option<Present<'p>> {
     let name = names::container(pool);
     let container = pod.list(super::pod::List::Init).find(|container| container.name() == name)?;
     let settings = serde_json::from_str(&unescape(container.literal(names::ENV_SETTINGS)?)).ok()?;
@@ -117,7 +117,7 @@ pub(super) fn present<'p>(pod: &Pod<'p>, pool: &str) -> Option<Present<'p>> {
     Some(Present { settings, source, index: container.index })
 }
 
-fn url_volume<'p>(pod: &Pod<'p>, pool: &str) -> Option<Source<'p>> {
+fn url_volume<'p>(pod: Pod<'p>, pool: &str) -> Option<Source<'p>> {
     let name = names::url_volume(pool);
     let mut volumes = pod.spec()?.get("volumes")?.as_array()?.iter();
     let volume = volumes.find(|volume| volume.get("name").and_then(Value::as_str) == Some(name.as_str()))?;

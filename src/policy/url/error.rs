@@ -36,6 +36,9 @@ pub enum UrlError {
     /// No host at all.
     #[error("it names no host")]
     NoHost,
+    /// No user, so that the library takes the one that its process runs as.
+    #[error("it names no user")]
+    NoUser,
     /// A Unix socket, which lies in the application's container.
     #[error("it names a Unix socket, which the sidecar can't reach")]
     Socket,
@@ -54,6 +57,9 @@ pub enum UrlError {
     /// A key that demands a check which the sidecar does not do.
     #[error("its key {0} demands a check that the sidecar can't do in the application's place")]
     ClientCheck(&'static str),
+    /// A key that asks for a way of connecting that the sidecar does not know.
+    #[error("its key {0} asks for what the sidecar can't do yet; remove it")]
+    Unsupported(&'static str),
     /// An `sslmode` or `ssl` that the library would refuse.
     #[error("its sslmode is not one that the declared client takes")]
     SslMode,

@@ -17,12 +17,15 @@ pub fn read(object: &Value) -> Result<ConnectionPool, Violation> {
             message: "spec is required; write profile and selector at least".to_owned(),
         });
     }
-    serde_path_to_error::deserialize(object).map_err(|error| {
-        let field = error.path().to_string();
-        let message = format!(
-            "{field} has a value of the wrong type ({}); see `kubectl explain connectionpool.{field}`",
-            error.inner()
-        );
-        Violation { field, message }
-    })
+    // serde reads an array as the fields of a struct in their order, which nobody means.
+    if let Some((name, _)) = object["spec"].as_object().into_iter().flatten().find(|(_, group)| group.is_array()) {
+        return Err(wrong_type(&format!("spec.{name}"), "an array, expected fields"));
+    }
+    serde_path_to_error::deserialize(object).map_err(|error| wrong_type(&error.path().to_string(), error.inner()))
+}
+
+fn wrong_type(field: &str, what: impl std::fmt::Display) -> Violation {
+    let message =
+        format!("{field} has a value of the wrong type ({what}); see `kubectl explain connectionpool.{field}`");
+    Violation { field: field.to_owned(), message }
 }

@@ -153,7 +153,7 @@ fn client(spec: &ConnectionPoolSpec, found: &mut Violations) -> Option<&'static 
     let id = spec.client.as_deref().unwrap_or(CLIENT);
     let dialect = dialect::find(id);
     if dialect.is_none() {
-        found.unknown("spec.client", id, &dialect::ids());
+        found.unknown("spec.client", id, &dialect::ids().collect::<Vec<_>>());
     }
     dialect
 }
@@ -187,16 +187,13 @@ fn probe(spec: Option<&ProbeSpec>, mode: Option<Mode>, found: &mut Violations) -
         Some(Mode::Pooler) if spec.port.is_some() => found.add(field, rules::PORT_FORBIDDEN, &[]),
         _ => {}
     }
-    let interval = spec
-        .interval
-        .as_deref()
-        .map_or(Some(bounds::PROBE_INTERVAL), |text| found.time("spec.probe.interval", text))?;
-    let timeout =
-        spec.timeout.as_deref().map_or(Some(bounds::PROBE_TIMEOUT), |text| found.time("spec.probe.timeout", text))?;
+    let mut time = |field, text: Option<&String>, default| text.map_or(Some(default), |text| found.time(field, text));
+    let interval = time("spec.probe.interval", spec.interval.as_ref(), bounds::PROBE_INTERVAL);
+    let timeout = time("spec.probe.timeout", spec.timeout.as_ref(), bounds::PROBE_TIMEOUT);
+    let (interval, timeout) = (interval?, timeout?);
     if timeout > interval {
-        let written = [spec.timeout.clone(), spec.interval.clone()];
-        let [timeout, interval] = [(0, timeout), (1, interval)]
-            .map(|(place, time)| written.get(place).cloned().flatten().unwrap_or_else(|| duration::format(time)));
+        let written = |text: &Option<String>, time| text.clone().unwrap_or_else(|| duration::format(time));
+        let (timeout, interval) = (written(&spec.timeout, timeout), written(&spec.interval, interval));
         found.add("spec.probe.timeout", rules::TIMEOUT_WITHIN_INTERVAL, &[&timeout, &interval]);
     }
     Some(Probe { path: path.to_owned(), port: port.and_then(|port| u16::try_from(port).ok()), interval, timeout })

@@ -1,3 +1,5 @@
+#![expect(clippy::needless_pass_by_value, reason = "json! makes values")]
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -7,12 +9,12 @@ fn pod(containers: Value, whole: Value) -> Value {
 }
 
 fn of(containers: Value) -> Option<Value> {
-    fitting(&Pod(&pod(containers, Value::Null)), &Resources::default())
+    fitting(Pod(&pod(containers, Value::Null)), &Resources::default())
 }
 
 #[test]
 fn a_pod_keeps_its_class() {
-    let limits = json!({"cpu": "500m", "memory": "128Mi"});
+    let limits = json!({"cpu": "250m", "memory": "128Mi"});
     let requests = json!({"cpu": "10m", "memory": "16Mi"});
     let best_effort =
         json!([{}, {"resources": {}}, {"resources": {"requests": {"cpu": "0", "ephemeral-storage": "1Gi"}}}]);
@@ -39,8 +41,8 @@ fn a_pod_that_limits_everybody_limits_the_sidecar() {
 fn resources_of_the_whole_pod_leave_the_sidecar_without_any() {
     let containers = json!([{"resources": {"requests": {"cpu": "1"}}}]);
     let whole = json!({"requests": {"cpu": "2", "memory": "1Gi"}});
-    assert_eq!(fitting(&Pod(&pod(containers.clone(), whole)), &Resources::default()), None);
-    assert!(fitting(&Pod(&pod(containers, json!({"requests": {}}))), &Resources::default()).is_some());
+    assert_eq!(fitting(Pod(&pod(containers.clone(), whole)), &Resources::default()), None);
+    assert!(fitting(Pod(&pod(containers, json!({"requests": {}}))), &Resources::default()).is_some());
 }
 
 #[test]
