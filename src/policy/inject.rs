@@ -82,8 +82,9 @@ impl fmt::Debug for Outcome {
 pub fn inject(pod: &Value, pool: &ValidatedPool, sidecar: &Sidecar) -> Outcome {
     let mut editor = Editor::new(pod);
     let decided = eligible(Pod(pod), pool).and_then(|()| match pool.mode {
-        Mode::Pooler => pooler::inject(&mut editor, pool, sidecar),
-        Mode::None => parameters::inject(&mut editor, pool),
+        Mode::None if !pooler::noted(Pod(pod), &pool.name) => parameters::inject(&mut editor, pool),
+        // A pod that carries a pooler keeps it, whatever the pool says by now.
+        Mode::None | Mode::Pooler => pooler::inject(&mut editor, pool, sidecar),
     });
     match decided {
         Ok(()) => {

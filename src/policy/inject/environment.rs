@@ -103,11 +103,12 @@ pub(super) fn lowered<'p>(limits: Limits, containers: impl Iterator<Item = Conta
     Ok(limits)
 }
 
-/// Gives a container the effective limits under the names that it does not list itself.
+/// Gives a container the effective limits under the names that it does not set itself. An entry of ours would win over `envFrom`, where
+/// a user may have set a lower limit; so a name that may come from there is not given.
 pub(super) fn give(editor: &mut Editor, container: &Container<'_>, limits: &Limits, dialect: &Dialect) {
     let levers = dialect.environment(limits).into_iter().map(|lever| (lever.name, lever.value));
     for (name, value) in limits::environment(limits).into_iter().chain(levers) {
-        if container.variable(name).next().is_none() {
+        if container.variable(name).next().is_none() && !container.may_take_from_env_from(name) {
             let list = [Step::Key("spec"), container.list.field().into(), container.index.into(), "env".into()];
             editor.insert(&list, None, json!({"name": name, "value": value}));
         }

@@ -24,10 +24,9 @@ use crate::policy::validate::ValidatedPool;
 pub(super) fn inject(editor: &mut Editor, pool: &ValidatedPool, sidecar: &Sidecar) -> Result<(), Skip> {
     let document = editor.document().clone();
     let pod = Pod(&document);
-    let note = pod.annotation(&names::injected_annotation(&pool.name));
-    let note = note.and_then(|text| serde_json::from_str::<Injected>(text).ok());
+    let note = note(pod, &pool.name);
     let there = pod.containers().any(|container| container.name() == names::container(&pool.name));
-    match (note.filter(|note| note.listen.is_some()), present(pod, &pool.name)) {
+    match (note, present(pod, &pool.name)) {
         (Some(note), Some(present)) => {
             again(editor, pod, pool, &note, &present);
             Ok(())
@@ -39,6 +38,16 @@ pub(super) fn inject(editor: &mut Editor, pool: &ValidatedPool, sidecar: &Sideca
         }
         _ => first(editor, pod, pool, sidecar),
     }
+}
+
+/// Whether the pod says that it carries a pooler for this pool.
+pub(super) fn noted(pod: Pod<'_>, pool: &str) -> bool {
+    note(pod, pool).is_some()
+}
+
+fn note(pod: Pod<'_>, pool: &str) -> Option<Injected> {
+    let note: Injected = serde_json::from_str(pod.annotation(&names::injected_annotation(pool))?).ok()?;
+    note.listen.is_some().then_some(note)
 }
 
 fn first(editor: &mut Editor, pod: Pod<'_>, pool: &ValidatedPool, sidecar: &Sidecar) -> Result<(), Skip> {

@@ -21,6 +21,9 @@ pub enum UrlError {
     /// A raw `@`, `/` or `?` in the user or password.
     #[error("its user or password holds a raw '@', '/' or '?', which libraries split differently; percent-encode it")]
     Userinfo,
+    /// A `.` or `..` in the path, which WHATWG parsers resolve.
+    #[error("its database is '.' or '..', which libraries read differently")]
+    Dots,
     /// The scheme is none of the dialect's.
     #[error("its scheme is not one that the declared client takes")]
     Scheme,

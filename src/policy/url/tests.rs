@@ -114,6 +114,8 @@ fn refuses_what_libraries_read_differently() {
         ("postgres://u:p@ss@db/app", UrlError::Userinfo),
         ("postgres://u:p/ss@db/app", UrlError::Userinfo),
         ("postgres://u:p?ss@db/app", UrlError::Userinfo),
+        ("postgres://u@db/.", UrlError::Dots),
+        ("postgres://u@db/a/.%2E/b", UrlError::Dots),
         ("mysql://u@db/app", UrlError::Scheme),
         ("POSTGRES://u@db/app", UrlError::Scheme),
         ("postgresql+asyncpg://u@db/app", UrlError::Scheme),
@@ -348,7 +350,7 @@ prop_compose! {
         user in part().prop_filter("a colon would end it", |user| !user.contains(':')),
         password in prop::option::of(part()),
         hosts in prop::collection::vec("[a-z]{1,5}(:[1-9][0-9]{0,3})?", 1..3),
-        path in prop::option::of(part()),
+        path in prop::option::of(part().prop_filter("libraries resolve dots", |path| !path.replace("%2e", ".").trim_matches('.').is_empty())),
         query in prop::option::of(prop::collection::vec(pair(), 0..6)),
     ) -> String {
         let password = password.map(|password| format!(":{password}")).unwrap_or_default();

@@ -258,18 +258,28 @@ fn without_a_sidecar_only_the_query_and_the_names_change() {
 
 #[test]
 fn without_a_sidecar_a_hidden_url_stays_and_the_names_are_given() {
-    let hidden = [
-        json!({"name": "app", "env": [secret("db", "url")]}),
-        json!({"name": "app", "envFrom": [{"secretRef": {"name": "all"}}]}),
-        json!({"name": "app", "env": [{"name": "DATABASE_URL", "value": "postgres://$(USER)@db/x"}]}),
-    ];
-    for container in hidden {
-        let pod = injected(&pod(json!([container])), &pool_without_sidecar("node-postgres"));
-        let url = container["env"][0].clone();
-        let names = environment(&pod);
-        assert!(names.ends_with(&["DATABASE_POOL_CONNECTION_TIMEOUT=10000".to_owned()]), "{names:?}");
-        if !url.is_null() {
-            assert_eq!(pod["spec"]["containers"][0]["env"][0], url);
-        }
+    for entry in [secret("db", "url"), json!({"name": "DATABASE_URL", "value": "postgres://$(USER)@db/x"})] {
+        let pod = injected(&pod(json!([{"name": "app", "env": [entry]}])), &pool_without_sidecar("node-postgres"));
+        assert_eq!(pod["spec"]["containers"][0]["env"][0], entry);
+        assert_eq!(environment(&pod)[1..], environment(&injected(&literal(URL), &pool()))[1..]);
     }
+}
+
+#[test]
+fn a_name_that_may_come_from_env_from_is_not_given() {
+    let container = |prefix| json!({"name": "app", "env": [secret("db", "url")], "envFrom": [{"prefix": prefix, "configMapRef": {"name": "c"}}]});
+    let given = |prefix| environment(&injected(&pod(json!([container(prefix)])), &pool())).len() - 1;
+    assert_eq!((given(""), given("DATABASE_POOL_MA"), given("APP_")), (0, 3, 4));
+    // In mode None such a container is an instance all the same.
+    let pod = injected(
+        &pod(json!([{"name": "app", "envFrom": [{"secretRef": {"name": "all"}}]}])),
+        &pool_without_sidecar("none"),
+    );
+    assert_eq!(environment(&pod), [""; 0]);
+}
+
+#[test]
+fn a_pod_that_carries_a_pooler_keeps_it() {
+    let pod = injected(&literal(URL), &pool());
+    assert_eq!(inject(&pod, &pool_without_sidecar("none"), &sidecar()), Outcome::Unchanged);
 }
