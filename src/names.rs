@@ -81,11 +81,6 @@ pub const ENV_TERMINATION: &str = "WEIR_TERMINATION_LOG";
 /// Kubernetes' default of `terminationMessagePath`.
 pub const TERMINATION_PATH: &str = "/dev/termination-log";
 
-/// What the sidecar logs, as a filter of `tracing`.
-pub const ENV_LOG: &str = "WEIR_LOG";
-/// How it is logged: `json` or `text`.
-pub const ENV_LOG_FORMAT: &str = "WEIR_LOG_FORMAT";
-
 /// The sidecar's program in its image.
 pub const PROGRAM: &str = "/weir-sidecar";
 /// The numeric user of the sidecar's image; also set in a pod that would run it as root.

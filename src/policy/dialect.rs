@@ -170,8 +170,8 @@ pub fn find(id: &str) -> Option<&'static Dialect> {
 }
 
 /// Every id, in the order of the table.
-pub fn ids() -> Vec<&'static str> {
-    rows::ROWS.iter().map(|row| row.id).collect()
+pub fn ids() -> impl Iterator<Item = &'static str> {
+    rows::ROWS.iter().map(|row| row.id)
 }
 
 /// What holds where the resource names no client: the query is left as it is, and TLS is read as libpq reads it.
