@@ -14,6 +14,7 @@ mod pooler;
 mod ports;
 mod reason;
 mod resources;
+mod rewrite;
 mod selector;
 mod sidecar;
 mod source;
