@@ -12,7 +12,7 @@ const AT_HOME: &[&str] = &["Secret"];
 #[test]
 fn a_password_in_a_secret_appears_nowhere_else() {
     let test = weir().test("canary");
-    pool(&test, "canary", "  limits: {connectionTimeout: 2s}\n  probe: {interval: 1s, timeout: 500ms}");
+    pool(&test, "canary", "  limits: {connectionTimeout: 2s}\n  probe: {interval: 2s, timeout: 1s}");
     secret(&test, "db", &test.url());
     // A wrong password too: errors are where passwords leak.
     let wrong = format!("wrong{}", test.password);

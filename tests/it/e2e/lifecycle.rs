@@ -126,13 +126,13 @@ fn a_rotated_secret_is_used_for_new_connections_without_a_restart() {
 #[test]
 fn saturation_shows_in_the_status_and_goes_again() {
     let test = weir().test("saturation");
-    pool(&test, "busy", "  limits: {min: 1, max: 2}\n  probe: {interval: 1s, timeout: 500ms}");
+    pool(&test, "busy", "  limits: {min: 1, max: 2}\n  probe: {interval: 2s, timeout: 1s}");
     let script = format!("while [ -f /proc/self/stat ]; do {} & {}; wait; done", session(300), session(300));
     test.apply(&deployment("busy", 1, &literal(&test.url()), &script));
     let message = awaits(&test, "busy", "Saturated", "True", "Critical");
     assert!(message.contains("100"), "{message}");
-    awaits(&test, "busy", "Reachable", "True", "AllReachable");
-    awaits(&test, "busy", "Ready", "True", "Ready");
+    awaits(&test, "busy", "Reachable", "True", "AllAnswer");
+    awaits(&test, "busy", "Ready", "True", "InForce");
     let table = test.kubectl(["get", "connectionpools"]);
     let row: Vec<_> = table.lines().nth(1).unwrap_or_default().split_whitespace().collect();
     assert_eq!(row[..5], ["busy", "True", "test", "1/1", "2"], "{table}");
@@ -152,11 +152,11 @@ fn saturation_shows_in_the_status_and_goes_again() {
 #[test]
 fn nothing_is_written_while_nothing_changes() {
     let test = weir().test("quiet");
-    pool(&test, "quiet", "  probe: {interval: 1s, timeout: 500ms}");
+    pool(&test, "quiet", "  probe: {interval: 2s, timeout: 1s}");
     test.apply(&deployment("quiet", 2, &literal(&test.url()), "sleep 1000"));
     test.kubectl(["wait", "--for=condition=Available", "deployment/quiet", "--timeout=60s"]);
-    awaits(&test, "quiet", "Reachable", "True", "AllReachable");
-    awaits(&test, "quiet", "DatabaseReachable", "True", "Reachable");
+    awaits(&test, "quiet", "Reachable", "True", "AllAnswer");
+    awaits(&test, "quiet", "DatabaseReachable", "True", "AllConnected");
     let version = || test.get("connectionpool", "quiet")["metadata"]["resourceVersion"].clone();
     // Whatever was on its way has been written once the version stands still; then ten more probes change nothing.
     let settled = eventually("the status settles", A_MINUTE, || {
@@ -176,7 +176,7 @@ fn pods_that_were_there_before_are_counted_and_named() {
     let message = awaits(&test, "late", "Injected", "False", "PodsMissed");
     assert!(message.contains("early"), "{message}");
     test.kubectl(["delete", "pod", "early", "--wait=true", "--grace-period=0", "--force"]);
-    awaits(&test, "late", "Injected", "True", "NoPods");
+    awaits(&test, "late", "Injected", "True", "NoMatchingPods");
 }
 
 #[test]
@@ -207,12 +207,12 @@ fn an_application_that_pools_by_itself_is_probed_directly() {
     pool(
         &test,
         "self",
-        "  sidecar: {mode: None}\n  client: prisma\n  limits: {max: 10}\n  probe: {port: 8080, interval: 1s, timeout: 500ms}",
+        "  sidecar: {mode: None}\n  client: prisma\n  limits: {max: 10}\n  probe: {port: 8080, interval: 2s, timeout: 1s}",
     );
     let env = format!("{}\n    - {{name: USED, value: \"9\"}}", literal(&test.url()));
     test.apply(&pod("self", "self", PYTHON, &["/usr/bin/python3", "-c", HEALTH_APP], &env));
     test.kubectl(["wait", "--for=condition=Ready", "pod/self", "--timeout=60s"]);
-    awaits(&test, "self", "Reachable", "True", "AllReachable");
+    awaits(&test, "self", "Reachable", "True", "AllAnswer");
     awaits(&test, "self", "Saturated", "True", "Critical");
     let log = test.logs("self", "app");
     assert!(log.contains(test.cluster.place("/postgresql/host")) && log.contains("connection_limit=10"), "{log}");

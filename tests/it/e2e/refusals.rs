@@ -47,7 +47,7 @@ fn a_pod_that_cannot_be_rewritten_says_why() {
     for (name, env, reason) in [
         ("malformed", literal("postgresql://user:p%zz@db/x"), "UrlNotRewritable"),
         ("keyword", literal("host=db dbname=x user=u password=canary"), "UrlNotRewritable"),
-        ("absent", "    - {name: OTHER, value: x}".to_owned(), "NoUrl"),
+        ("absent", "    - {name: OTHER, value: x}".to_owned(), "NoVariable"),
         (
             "optional",
             "    - {name: DATABASE_URL, valueFrom: {secretKeyRef: {name: db, key: url, optional: true}}}".to_owned(),
@@ -97,8 +97,8 @@ fn two_pools_on_one_pod_are_a_conflict_and_the_first_works() {
 fn a_selector_that_matches_nothing_is_said_and_harms_nothing() {
     let test = weir().test("nothing");
     pool(&test, "empty", "");
-    awaits(&test, "empty", "Injected", "True", "NoPods");
-    awaits(&test, "empty", "Ready", "True", "Ready");
+    awaits(&test, "empty", "Injected", "True", "NoMatchingPods");
+    awaits(&test, "empty", "Ready", "True", "InForce");
 }
 
 #[test]
@@ -127,18 +127,18 @@ fn a_missing_secret_key_stops_the_pod_with_the_kubelets_reason() {
 #[test]
 fn an_unreachable_database_gives_a_clear_error_and_a_condition() {
     let test = weir().test("unreachable");
-    pool(&test, "lost", "  limits: {connectionTimeout: 2s}\n  probe: {interval: 1s, timeout: 500ms}");
+    pool(&test, "lost", "  limits: {connectionTimeout: 2s}\n  probe: {interval: 2s, timeout: 1s}");
     let script = "psql \"$DATABASE_URL\" -c 'select 1' 2>&1; sleep 1000";
     let url = test.url().replace(test.cluster.place("/postgresql/host"), "nowhere.invalid");
     test.apply(&pod("lost", "lost", CLIENT, &["/bin/sh", "-c", script], &literal(&url)));
-    let message = awaits(&test, "lost", "DatabaseReachable", "False", "Unreachable");
+    let message = awaits(&test, "lost", "DatabaseReachable", "False", "ConnectionFailed");
     assert!(!message.contains(&test.password), "{message}");
     let log = eventually("psql gives up", A_MINUTE, || {
         let log = test.try_kubectl(["logs", "lost", "--container=app"])?;
         if log.contains("FATAL") { Ok(log) } else { Err(log) }
     });
-    assert!(log.contains("nowhere.invalid") && !log.contains(&test.password), "{log}");
-    awaits(&test, "lost", "Ready", "True", "Ready");
+    assert!(log.contains("could not look") && !log.contains(&test.password), "{log}");
+    awaits(&test, "lost", "Ready", "True", "InForce");
 }
 
 #[test]
