@@ -11,12 +11,10 @@ pub mod selector;
 
 use kube::core::{Message, Reason, Rule};
 
-use crate::names;
-use crate::policy::limits::Profile;
-
-use crate::policy::duration;
-
 use super::bounds;
+use crate::names;
+use crate::policy::duration;
+use crate::policy::limits::Profile;
 
 /// See [`names::POOL_NAME_MAX`].
 pub const NAME_LENGTH: &str =

@@ -57,6 +57,8 @@ words! {
         EntryPending,
         /// Ready: no webhook configuration has room for one more entry.
         ConfigurationFull,
+        /// Ready: pools have no effect in this namespace.
+        NamespaceExcluded,
         /// Ready: the API server refused to store the entry.
         ConfigurationRefused,
         /// Ready: the API server can't call the webhook.
@@ -65,7 +67,7 @@ words! {
         WebhookNotCalled,
         /// Accepted: all rules hold.
         Valid,
-        /// Ready, Accepted, Stalled: a rule is broken.
+        /// Ready, Accepted, Injected, Stalled: a rule is broken.
         Invalid,
         /// Injected: every matching pod has the pool, with the settings of this generation.
         AllInjected,

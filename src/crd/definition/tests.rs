@@ -122,12 +122,42 @@ fn kubectl_and_kstatus_find_what_they_need() {
     });
 }
 
+/// Numbers in texts are those in force.
+#[test]
+fn words_have_the_numbers_of_the_bounds() {
+    use crate::crd::rules;
+    use crate::policy::limits::Profile;
+
+    let schema = schema();
+    let text = |field: &str| schema.pointer(field).and_then(Value::as_str).unwrap().to_owned();
+    let limits = "/properties/spec/properties/limits/properties";
+    for field in ["min", "max"] {
+        assert!(text(&format!("{limits}/{field}/description")).contains(&format!("1 to {};", bounds::CONNECTIONS_MAX)));
+    }
+    assert!(text(&format!("{limits}/min/description")).contains(&format!("More than {} gives", bounds::MIN_WARNING)));
+    assert!(text(&format!("{limits}/max/description")).contains(&format!("More than {} gives", bounds::MAX_WARNING)));
+    assert!(rules::MIN_WARNING.contains(&format!("above {}:", bounds::MIN_WARNING)));
+    assert!(rules::MAX_WARNING.contains(&format!("above {}:", bounds::MAX_WARNING)));
+    assert!(rules::NAME_LENGTH.contains(&format!("at most {} ", crate::names::POOL_NAME_MAX)));
+    for profile in [Profile::Development, Profile::Test, Profile::Production] {
+        let limits = profile.limits();
+        let time = crate::policy::duration::format;
+        let (idle, connect) = (time(limits.idle_timeout), time(limits.connection_timeout));
+        let words = format!(
+            "`{}` is min {}, max {}, idleTimeout {idle}, connectionTimeout {connect}",
+            profile.as_str(),
+            limits.min,
+            limits.max
+        );
+        assert!(text("/properties/spec/properties/profile/description").contains(&words), "{words}");
+    }
+}
+
 /// The same CEL that the API server runs, here without one.
 #[test]
 fn examples_break_no_rule() {
     for pool in crate::policy::validate::tests::examples() {
-        let mut pool = serde_json::to_value(pool).unwrap();
-        pool["metadata"]["generateName"] = json!("");
+        let pool = serde_json::to_value(pool).unwrap();
         let outcome = kube::core::cel::Validator::new().validate(&schema(), &pool, None);
         assert!(outcome.is_ok(), "{}: {outcome:?}", pool["metadata"]["name"]);
     }
