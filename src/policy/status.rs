@@ -5,7 +5,7 @@
 //!
 //! - [`fleet`]: the figures over all instances
 //! - [`conditions`]: one function per condition type
-//! - [`due`]: when a new status is worth a write
+//! - [`mod@due`]: when a new status is worth a write
 
 pub mod conditions;
 pub mod due;

@@ -129,7 +129,7 @@ fn env(spec: &ConnectionPoolSpec, found: &mut Violations) -> String {
     let field = "spec.database.env";
     let taken = env.starts_with(bounds::ENV_PREFIX) || bounds::ENV_TAKEN.contains(&env);
     let _ = found.length(field, env, bounds::ENV_LENGTH)
-        && found.hold(field, is_env(env), rules::ENV_FORM, &[&env])
+        && found.hold(field, is_env(env), rules::ENV_FORM, &[])
         && found.hold(field, !taken, rules::ENV_FREE, &[&env]);
     env.to_owned()
 }
