@@ -153,7 +153,7 @@ fn words_have_the_numbers_of_the_bounds() {
     }
 }
 
-/// The same CEL that the API server runs, here without one.
+/// The same CEL that the API server runs, here without one: a quick look before `tests/it/crd.rs` has the last word.
 #[test]
 fn examples_break_no_rule() {
     for pool in crate::policy::validate::tests::examples() {
@@ -161,4 +161,26 @@ fn examples_break_no_rule() {
         let outcome = kube::core::cel::Validator::new().validate(&schema(), &pool, None);
         assert!(outcome.is_ok(), "{}: {outcome:?}", pool["metadata"]["name"]);
     }
+}
+
+#[test]
+fn cel_and_rust_refuse_alike() {
+    let cases: Vec<Value> = serde_saphyr::from_str(include_str!("../../../tests/it/crd/by_hand.yaml")).unwrap();
+    let (mut judged, mut refused) = (0, 0);
+    for case in cases.iter().filter(|case| case.get("spec").is_some_and(|spec| spec.get("profile").is_some())) {
+        let metadata = case.get("metadata").cloned().unwrap_or_else(|| json!({"name": "existing"}));
+        let object = json!({"apiVersion": "weir.dev/v1alpha1", "kind": "ConnectionPool", "metadata": metadata, "spec": case["spec"]});
+        // Types and words are the schema's part.
+        let Ok(pool) = crate::policy::validate::read::read(&object) else { continue };
+        let rust = crate::policy::validate::validate(&pool).err().unwrap_or_default();
+        let pool = serde_json::to_value(pool).unwrap();
+        let cel = kube::core::cel::Validator::new().validate(&schema(), &pool, None).err();
+        judged += 1;
+        for error in cel.as_ref().map(|errors| errors.as_slice()).unwrap_or_default() {
+            refused += 1;
+            let known = rust.iter().any(|violation| violation.message == error.message);
+            assert!(known, "{}: CEL says {:?}, Rust {rust:?}", case["name"], error.message);
+        }
+    }
+    assert!(judged > 50 && refused > 25, "{judged} judged, {refused} refused");
 }
