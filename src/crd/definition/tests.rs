@@ -176,7 +176,7 @@ fn cel_and_rust_refuse_alike() {
         let pool = serde_json::to_value(pool).unwrap();
         let cel = kube::core::cel::Validator::new().validate(&schema(), &pool, None).err();
         judged += 1;
-        for error in cel.as_ref().map(|errors| errors.as_slice()).unwrap_or_default() {
+        for error in cel.as_ref().map(kube::core::cel::ValidationErrors::as_slice).unwrap_or_default() {
             refused += 1;
             let known = rust.iter().any(|violation| violation.message == error.message);
             assert!(known, "{}: CEL says {:?}, Rust {rust:?}", case["name"], error.message);
