@@ -27,7 +27,7 @@ pub use choice::Choice;
 pub use definition::{definition, yaml};
 pub use status::ConnectionPoolStatus;
 
-/// What users write: which pods get a pool, and how it behaves. Only `profile` and `selector` are required.
+/// Which pods get a pool, and how it behaves. Only `profile` and `selector` are required.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "weir.dev",

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// The schema allows the known ones only. Reading takes any, so that a pool written for a newer version is refused by a condition
 /// that names the field, and does not vanish as undecodable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a word")]
 pub enum Choice<T> {
     /// A word of the list.
     Known(T),
@@ -34,6 +34,9 @@ impl<T: JsonSchema> JsonSchema for Choice<T> {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        T::json_schema(generator)
+        let mut words = T::json_schema(generator);
+        // The docs of the type and of its words: those of the field are the manual.
+        words.remove("description");
+        words
     }
 }

@@ -8,7 +8,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::Rule;
 use kube::{CustomResourceExt, core::crd::v1};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{ConnectionPool, bounds, rules::selector};
 
@@ -32,7 +32,7 @@ fn finish(crd: &mut Value) -> Option<()> {
     let version = crd.pointer_mut("/spec/versions/0")?;
     version["additionalPrinterColumns"] = columns();
     let schema = version.pointer_mut("/schema/openAPIV3Schema")?;
-    forget_null(schema);
+    clean(schema);
     let properties = schema.pointer_mut("/properties")?;
     // Named here so that rules can point at it; Kubernetes allows no more than the name to be mentioned.
     properties["metadata"] = json!({"type": "object", "properties": {"name": {"type": "string"}}});
@@ -51,18 +51,27 @@ fn finish_selector(selector: &mut Value) -> Option<()> {
     );
     set(labels.pointer_mut("/additionalProperties")?, &label_value());
     let expressions = selector.pointer_mut("/properties/matchExpressions")?;
+    set(
+        expressions,
+        &json!({"description": "Further conditions on a pod's labels, which must all hold. At most 16. \
+            Example: `[{key: tier, operator: In, values: [web, worker]}]`."}),
+    );
     set(expressions, &json!({"maxItems": bounds::SELECTOR_ITEMS, "x-kubernetes-list-type": "atomic"}));
     let expression = expressions.pointer_mut("/items")?;
+    set(expression, &json!({"description": "A condition on one label."}));
     set(
         expression,
         &json!({"x-kubernetes-validations": [cel(&selector::values_required()), cel(&selector::values_forbidden())]}),
     );
     set(
         expression.pointer_mut("/properties/key")?,
-        &json!({"maxLength": bounds::LABEL_KEY_LENGTH, "x-kubernetes-validations": [cel(&selector::expression_key())]}),
+        &json!({"description": "Key of the label.", "maxLength": bounds::LABEL_KEY_LENGTH, "x-kubernetes-validations": [cel(&selector::expression_key())]}),
     );
-    set(expression.pointer_mut("/properties/operator")?, &json!({"enum": bounds::OPERATORS}));
+    let operator = "`In` and `NotIn`: the label's value is, or is not, one of `values`. `Exists` and `DoesNotExist`: the pod has, or has \
+                    not, the label, whatever its value.";
+    set(expression.pointer_mut("/properties/operator")?, &json!({"description": operator, "enum": bounds::OPERATORS}));
     let values = expression.pointer_mut("/properties/values")?;
+    set(values, &json!({"description": "Values for `In` and `NotIn`, 1 to 64; none for the other operators."}));
     set(values, &json!({"maxItems": bounds::SELECTOR_VALUES, "x-kubernetes-list-type": "atomic"}));
     set(values.pointer_mut("/items")?, &label_value());
     Some(())
@@ -101,20 +110,21 @@ fn set(schema: &mut Value, keywords: &Value) {
     }
 }
 
-/// Takes `nullable` out: the API server drops null in a field that is not nullable, so that it means absent, as in Rust.
-fn forget_null(schema: &mut Value) {
+/// Takes `nullable` out: the API server drops null in a field that is not nullable, so that it means absent, as in Rust. And docs
+/// become paragraphs without line breaks, since kubectl wraps them to its own width.
+fn clean(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
             object.remove("nullable");
-            forget_null_in(object);
+            if let Some(Value::String(text)) = object.get_mut("description") {
+                let paragraphs: Vec<String> = text.split("\n\n").map(|lines| lines.replace('\n', " ")).collect();
+                *text = paragraphs.join("\n\n");
+            }
+            object.iter_mut().for_each(|(_, value)| clean(value));
         }
-        Value::Array(items) => items.iter_mut().for_each(forget_null),
+        Value::Array(items) => items.iter_mut().for_each(clean),
         _ => {}
     }
-}
-
-fn forget_null_in(object: &mut Map<String, Value>) {
-    object.iter_mut().for_each(|(_, value)| forget_null(value));
 }
 
 /// What `kubectl get connectionpools` shows; priority 1 is for `-o wide`.

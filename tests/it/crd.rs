@@ -31,12 +31,13 @@ struct Ground {
 
 impl Ground {
     fn new(cluster: &Cluster, namespace: &str) -> Self {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig()).expect("the cluster wrote it");
         let client = runtime.block_on(async {
-            let config =
-                Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await.unwrap();
-            Client::try_from(config).unwrap()
+            let config = Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())
+                .await
+                .expect("it is complete");
+            Client::try_from(config).expect("its certificates are good")
         });
         let warnings = runtime.block_on(judge::apply(
             &client,
@@ -67,11 +68,15 @@ impl Ground {
     }
 }
 
-/// Definition, policy and binding of the warnings, as the chart has them.
-const WARNINGS: &str = include_str!("../../charts/weir/templates/warnings.yaml");
+/// Policy and binding of the warnings, as the chart has them, without the lines that only Helm understands.
+fn warnings_of_the_chart() -> String {
+    let template = include_str!("../../charts/weir/templates/warnings.yaml");
+    let lines = template.lines().filter(|line| !line.contains("{{"));
+    lines.collect::<Vec<_>>().join("\n")
+}
 
 fn definition() -> Value {
-    serde_json::to_value(weir::crd::definition()).unwrap()
+    serde_json::to_value(weir::crd::definition()).expect("a definition is JSON")
 }
 
 #[test]
@@ -80,6 +85,7 @@ fn the_api_server_and_rust_refuse_the_same_pools() {
     let mut rules = schema::rules(&definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]);
     let mut cases = by_hand::cases();
     assert!(cases.len() >= 60, "{} by hand", cases.len());
+    cases.extend(by_hand::examples());
     cases.extend(objects::one_change_each());
     cases.extend(objects::several_changes_each(300));
     let mut differences = Vec::new();
@@ -151,7 +157,7 @@ fn compare(
 fn unusual_limits_are_accepted_with_a_warning() {
     let cluster = cluster::shared();
     let ground = Ground::new(cluster, "crd-warnings");
-    cluster.apply(WARNINGS);
+    cluster.apply(&warnings_of_the_chart());
     let pool = |limits: Value| {
         objects::pool(
             json!({"profile": "production", "selector": {"matchLabels": {"app": "orders"}}, "limits": limits}),

@@ -78,8 +78,7 @@ pub async fn ask(ground: &Ground, method: &Method, mut object: Value) -> Verdict
     }
     let listed = status["details"]["causes"].as_array().cloned().unwrap_or_default();
     assert!(!listed.is_empty(), "a refusal without causes: {status}");
-    let text =
-        |cause: &Value, name: &str| cause.get(name).unwrap_or(&json!("")).as_str().unwrap_or_default().to_owned();
+    let text = |cause: &Value, name: &str| cause[name].as_str().unwrap_or_default().to_owned();
     let all = listed.iter().map(|cause| Cause {
         field: text(cause, "field"),
         reason: text(cause, "reason"),
