@@ -4,9 +4,10 @@
 //!
 //! - EOF *received*: PostgreSQL keeps the socket open until the backend has left shared memory (pqcomm.c, `socket_close`).
 //! - connect() failed by the kernel's word: no backend was ever made.
-//! - A *look* at pg_stat_activity. A backend whose pid and start are known is gone when two looks, the second sent at least 1 s
-//!   after the first was answered, miss it (the row goes before the slot does). An attempt that never learned its pid is gone when
-//!   a look sent later than its start + authentication_timeout + 10 s finds no row with its application_name.
+//! - Two *looks* at pg_stat_activity that miss it, the second sent at least 1 s after the first was answered (the row goes before
+//!   the slot does). A backend is known by its pid and start. An attempt that never learned its pid is known by the
+//!   application_name of its start, and looks count from its start + authentication_timeout + 10 s on: by then its backend shows
+//!   that name or has given up.
 //! - Its server's *incarnation* (system identifier and postmaster start time, at an address) was replaced by another.
 //!
 //! A close, a time-out or a RST on our side frees nothing: the backend stays charged, *unconfirmed*, until one of the above.
@@ -85,7 +86,6 @@ impl Charges {
         for left in left {
             let charge = Charge {
                 address: left.address,
-                role: left.role,
                 began: now,
                 backend: left.backend,
                 server: left.server,
@@ -108,17 +108,17 @@ impl Charges {
         self.strand(now);
     }
 
-    /// Before connect(): the permission, or `None` when as much is charged as may be. `role` is the user of the login.
-    pub fn begin(&mut self, now: Duration, address: SocketAddr, role: &[u8]) -> Option<Attempt> {
-        (self.charged() < self.max).then(|| self.open(now, address, role, false))
+    /// Before connect(): the permission, or `None` when as much is charged as may be.
+    pub fn begin(&mut self, now: Duration, address: SocketAddr) -> Option<Attempt> {
+        (self.charged() < self.max).then(|| self.open(now, address, false))
     }
 
     /// The permission for one more login that only looks, where every charge is unconfirmed and so nobody else can look. Not for a
     /// pool with a budget, which has a connection reserved for that.
-    pub fn begin_looking(&mut self, now: Duration, address: SocketAddr, role: &[u8]) -> Option<Attempt> {
+    pub fn begin_looking(&mut self, now: Duration, address: SocketAddr) -> Option<Attempt> {
         (self.looking_due()? <= now).then(|| {
             self.last_looking = Some(now);
-            self.open(now, address, role, true)
+            self.open(now, address, true)
         })
     }
 
@@ -129,11 +129,10 @@ impl Charges {
         (stuck && all_unconfirmed).then(|| self.last_looking.map_or(Duration::ZERO, |last| last + LOOKING_INTERVAL))
     }
 
-    fn open(&mut self, now: Duration, address: SocketAddr, role: &[u8], looking: bool) -> Attempt {
+    fn open(&mut self, now: Duration, address: SocketAddr, looking: bool) -> Attempt {
         let attempt = Attempt { boot: self.boot, number: self.next };
         self.next += 1;
-        let charge =
-            Charge { address, role: role.into(), began: now, backend: None, server: None, looking, life: Life::Open };
+        let charge = Charge { address, began: now, backend: None, server: None, looking, life: Life::Open };
         self.charges.insert(attempt, charge);
         attempt
     }
@@ -154,14 +153,23 @@ impl Charges {
         }
     }
 
-    /// The connection answered [`identify`]. Returns what was freed because the server is a new incarnation.
+    /// The connection answered [`identify`]. Returns what that frees: the charges of an incarnation that this one replaced, and of
+    /// a backend that had the same pid, which a living process can't.
     pub fn identified(&mut self, attempt: Attempt, identity: Identity, now: Duration) -> Vec<Attempt> {
         let Some(charge) = self.charges.get_mut(&attempt) else { return Vec::new() };
         charge.server = Some(identity.incarnation);
-        if let Some(backend) = &mut charge.backend {
+        let pid = charge.backend.as_mut().map(|backend| {
             backend.started = Some(identity.backend_started);
-        }
-        self.sighted(attempt, identity.incarnation, identity.authentication_timeout, now)
+            backend.pid
+        });
+        let mut freed = self.sighted(attempt, identity.incarnation, identity.authentication_timeout, now);
+        let same = |charge: &Charge| {
+            charge.life != Life::Open
+                && charge.server == Some(identity.incarnation)
+                && charge.backend.is_some_and(|backend| Some(backend.pid) == pid)
+        };
+        freed.extend(self.free(same));
+        freed
     }
 
     /// EOF was received (recv() gave 0): the backend is gone.
@@ -196,7 +204,7 @@ impl Charges {
             return None;
         }
         let through = self.charges.get(&via).filter(|charge| charge.life == Life::Open)?;
-        let (address, server, role) = (through.address, through.server?, through.role.clone());
+        let (address, server) = (through.address, through.server?);
         let timeout = self.authentication_timeout();
         let asked: Vec<_> = self
             .charges
@@ -204,11 +212,7 @@ impl Charges {
             .filter(|(_, charge)| charge.decidable(timeout).is_some_and(|due| due <= now))
             .filter(|(_, charge)| charge.may_be_on(address, server))
             .take(look::ASKED_MAX)
-            .map(|(attempt, charge)| look::Asked {
-                attempt: *attempt,
-                pid: charge.backend.map(|backend| backend.pid),
-                hidden: charge.role != role,
-            })
+            .map(|(attempt, charge)| look::Asked { attempt: *attempt, pid: charge.backend.map(|backend| backend.pid) })
             .collect();
         if self.last_look.replace(now).is_some() {
             self.look_interval = (self.look_interval * 2).min(LOOK_INTERVAL_MAX);
@@ -301,14 +305,15 @@ impl Charges {
                     && charge.life != Life::Open
                     && charge.server.is_some_and(|server| server != current && !alive.contains(&server))
             };
-            freed.extend(self.charges.iter().filter(|(_, charge)| gone(charge)).map(|(attempt, _)| *attempt));
-            for attempt in &freed {
-                self.charges.remove(attempt);
-            }
+            freed = self.free(gone);
         }
         self.servers.forget_all_but(|address| self.charges.values().any(|charge| charge.address == *address));
         self.strand(now);
         freed
+    }
+
+    fn free(&mut self, gone: impl Fn(&Charge) -> bool) -> Vec<Attempt> {
+        self.charges.extract_if(.., |_, charge| gone(charge)).map(|(attempt, _)| attempt).collect()
     }
 
     /// See [`Charges::serve`]. A charge is stranded while its address is not among those served, at least one of these has been

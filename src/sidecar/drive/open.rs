@@ -57,9 +57,10 @@ impl Loop {
     }
 
     pub(super) fn counts(&self) -> Counts {
-        let returning = self.servers.iter().filter(|(_, server)| {
-            server.client.is_none() && matches!(server.phase, Phase::Busy(..) | Phase::Draining)
-        });
+        let returning = self
+            .servers
+            .iter()
+            .filter(|(_, server)| server.client.is_none() && matches!(server.phase, Phase::Busy(..) | Phase::Draining));
         Counts {
             opening: self.opening,
             open: self.open,
@@ -72,7 +73,7 @@ impl Loop {
     /// Connects to the `tried`-th address. False when nothing more can be begun now.
     fn open(&mut self, tried: usize) -> bool {
         let Some(address) = self.resolver.address(tried) else { return false };
-        let Some(attempt) = self.books.begin(self.now, address.socket, &self.target.user) else {
+        let Some(attempt) = self.books.begin(self.now, address.socket) else {
             if let Some(due) = self.books.look_due(self.now).filter(|due| *due > self.now) {
                 self.due(due);
             }
@@ -81,8 +82,8 @@ impl Loop {
         let timeout = self.target.connect_timeout.unwrap_or(self.limits.connection_timeout);
         let at = self.servers.vacant_key();
         let token = self.token(SERVER, at);
-        let connecting = connecting(address, &self.target.keepalive, timeout)
-            .and_then(|fd| Peer::new(&self.epoll, fd, token, true));
+        let connecting =
+            connecting(address, &self.target.keepalive, timeout).and_then(|fd| Peer::new(&self.epoll, fd, token, true));
         let random = self.random();
         let lifetime = pool::lifetime(&self.limits, random);
         let peer = match connecting {
@@ -275,7 +276,8 @@ impl Loop {
     fn welcome_all(&mut self) {
         loop {
             let clients = &self.clients;
-            let waits = |i: usize, ticket| clients.get(i).is_some_and(|client| client.phase == Client::Greeting(ticket));
+            let waits =
+                |i: usize, ticket| clients.get(i).is_some_and(|client| client.phase == Client::Greeting(ticket));
             let Some(waiter) = self.greeting.pop(waits) else { return };
             self.welcome(waiter.client);
         }
@@ -324,8 +326,7 @@ impl Loop {
             return;
         }
         let waits = |phase| matches!(phase, Client::Waiting(_) | Client::Greeting(_));
-        let waiting: Vec<_> =
-            self.clients.iter().filter(|(_, client)| waits(client.phase)).map(|(i, _)| i).collect();
+        let waiting: Vec<_> = self.clients.iter().filter(|(_, client)| waits(client.phase)).map(|(i, _)| i).collect();
         for i in waiting {
             self.refuse(i, &cause.refusal);
         }
