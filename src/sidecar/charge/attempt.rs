@@ -37,8 +37,6 @@ pub struct Left {
     pub attempt: Attempt,
     /// Where to.
     pub address: SocketAddr,
-    /// As whom.
-    pub role: Box<[u8]>,
     /// Once known.
     pub backend: Option<Backend>,
     /// Once known.
@@ -100,7 +98,6 @@ impl Life {
 #[derive(Debug)]
 pub(super) struct Charge {
     pub(super) address: SocketAddr,
-    pub(super) role: Box<[u8]>,
     pub(super) began: Duration,
     pub(super) backend: Option<Backend>,
     /// Exact once identified; else the first incarnation seen at the address after the socket had ended, so this one or an earlier
@@ -129,12 +126,15 @@ impl Charge {
     pub(super) fn decidable(&self, authentication_timeout: Duration) -> Option<Duration> {
         match (self.life, self.backend) {
             (Life::Open, _) => None,
-            (Life::Unconfirmed { missed: Some(missed), .. }, Some(_)) => Some(missed + CONFIRMATION),
-            (Life::Unconfirmed { missed: None, .. }, Some(_)) => Some(Duration::ZERO),
-            (Life::Unconfirmed { .. }, None) => {
-                Some(self.began + authentication_timeout + GRACE + Duration::from_nanos(1))
-            }
+            (Life::Unconfirmed { missed: Some(missed), .. }, _) => Some(missed + CONFIRMATION),
+            (Life::Unconfirmed { .. }, Some(_)) => Some(Duration::ZERO),
+            (Life::Unconfirmed { .. }, None) => Some(self.latest_row(authentication_timeout)),
         }
+    }
+
+    /// By then a backend whose pid is unknown either shows its application_name or has given up.
+    fn latest_row(&self, authentication_timeout: Duration) -> Duration {
+        self.began + authentication_timeout + GRACE
     }
 
     /// Whether a look at `incarnation`, reached at `address`, would show the backend.
@@ -159,12 +159,7 @@ impl Charge {
                         _ => true,
                     }
             }
-            None => match &row.application_name {
-                Some(name) => **name == *attempt.application_name().as_bytes(),
-                // Hidden from our role: it may be ours if it is of the role that the attempt used. Names beyond ASCII may be
-                // spelled otherwise in another database's encoding.
-                None => row.role.as_deref().is_none_or(|role| *role == *self.role || !self.role.is_ascii()),
-            },
+            None => row.application_name.as_deref() == Some(attempt.application_name().as_bytes()),
         }
     }
 
@@ -176,22 +171,18 @@ impl Charge {
             match &mut self.backend {
                 Some(backend) => backend.started = backend.started.or(row.started),
                 // Found by its name: from now on it is known by its pid.
-                None if row.application_name.is_some() => {
-                    self.backend = Some(Backend { pid: row.pid, started: row.started });
-                }
-                None => {}
+                None => self.backend = Some(Backend { pid: row.pid, started: row.started }),
             }
             return false;
         }
-        if self.backend.is_none() {
-            return sent > self.began + timeout + GRACE;
+        if self.backend.is_none() && sent < self.latest_row(timeout) {
+            return false;
         }
-        match *missed {
-            Some(first) => sent >= first + CONFIRMATION,
-            None => {
-                *missed = Some(now);
-                false
-            }
+        let Life::Unconfirmed { missed, .. } = &mut self.life else { return false };
+        if let Some(first) = *missed {
+            return sent >= first + CONFIRMATION;
         }
+        *missed = Some(now);
+        false
     }
 }

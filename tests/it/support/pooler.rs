@@ -26,6 +26,7 @@ pub struct Pooler {
     pub figures: Arc<Figures>,
     commander: Commander,
     thread: Option<JoinHandle<Final>>,
+    thread_id: i32,
     state: PathBuf,
 }
 
@@ -73,12 +74,22 @@ impl Pooler {
             commands: queue,
             requests,
         };
-        let thread = thread::spawn(move || drive::run(start).unwrap());
-        Self { port, figures, commander, thread: Some(thread), state }
+        let (tell, told) = std::sync::mpsc::channel();
+        let thread = thread::spawn(move || {
+            let this = std::fs::read_link("/proc/thread-self").unwrap();
+            tell.send(this.file_name().unwrap().to_str().unwrap().parse().unwrap()).unwrap();
+            drive::run(start).unwrap()
+        });
+        Self { port, figures, commander, thread: Some(thread), thread_id: told.recv().unwrap(), state }
     }
 
     pub fn send(&self, command: Command) {
         assert!(self.commander.send(command));
+    }
+
+    /// As in /proc/self/task.
+    pub fn thread_id(&self) -> i32 {
+        self.thread_id
     }
 
     /// Drains, and waits for the end.

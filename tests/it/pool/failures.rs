@@ -1,0 +1,140 @@
+//! PostgreSQL away, full, starting, or saying no.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use weir::policy::limits::Limits;
+use weir::sidecar::figures::Command;
+use weir::sidecar::pool::Release;
+
+use crate::pooler::{Pooler, eventually, limits, target};
+use crate::postgres::{self, Postgres};
+use crate::raw::{Raw, field, query};
+
+fn short(min: u32, max: u32) -> Limits {
+    Limits { connection_timeout: Duration::from_secs(2), ..limits(min, max) }
+}
+
+#[test]
+fn a_wrong_password_and_a_missing_database_are_said_at_once_without_a_storm() {
+    let server = Arc::new(Postgres::start(""));
+    std::fs::write(server.data().join("pg_hba.conf"), "local all all trust\nhost all all all scram-sha-256\n").unwrap();
+    server.reload();
+    let database = server.database();
+    let wrong = database.url().replace("secret", "wrong");
+    let missing = format!("postgres://{0}:secret@127.0.0.1:{1}/nowhere", database.name, server.port());
+    for (url, name, code) in [(&wrong, &*database.name, "28P01"), (&missing, "nowhere", "3D000")] {
+        let pooler = Pooler::start(url, limits(2, 4), Release::AtDisconnect);
+        let begun = Instant::now();
+        for _ in 0..5 {
+            let mut stream = Raw::connect(pooler.port);
+            let packet = crate::raw::startup(&[("user", &database.name), ("database", name)]);
+            std::io::Write::write_all(&mut stream, &packet).unwrap();
+            let mut raw = Raw { stream, key: vec![], parameters: vec![] };
+            let messages = raw.read_to_end();
+            assert_eq!(messages.first().map(|error| field(error, b'C')).as_deref(), Some(code), "{messages:?}");
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        assert!(pooler.count(|figures| &figures.login_failures) <= 12);
+        assert_eq!(pooler.figures.last_failure().as_deref(), Some(code));
+        pooler.until(|figures| &figures.charged, 0);
+    }
+    // The password is put right: SCRAM works, and it is noticed.
+    let pooler = Pooler::start(&wrong, limits(1, 4), Release::AtDisconnect);
+    assert!(Raw::log_in(pooler.port, &database.name, &[]).is_err());
+    pooler.send(Command::Target(target(&database.url())));
+    let mut client = None;
+    eventually("the right password", || {
+        client = Raw::log_in(pooler.port, &database.name, &[]).ok();
+        client.is_some()
+    });
+    assert_eq!(client.unwrap().value("SELECT 1"), "1");
+}
+
+#[test]
+fn a_server_that_is_away_is_waited_for_and_then_named() {
+    let server = Arc::new(Postgres::start(""));
+    let database = server.database();
+    server.stop("immediate");
+    let pooler = Pooler::start(&database.url(), short(1, 2), Release::AtDisconnect);
+    let error = Raw::log_in(pooler.port, &database.name, &[]).err().unwrap();
+    assert_eq!(field(&error, b'C'), "08001");
+    assert!(field(&error, b'M').contains("could not connect"), "{error:?}");
+    // Who comes before it is back is served once it is.
+    let (port, name) = (pooler.port, database.name.clone());
+    let patient = std::thread::spawn(move || Raw::log_in(port, &name, &[]).map(|mut raw| raw.value("SELECT 5")));
+    pooler.until(|figures| &figures.waiting, 1);
+    server.resume();
+    assert_eq!(patient.join().unwrap().unwrap(), "5");
+    pooler.until(|figures| &figures.charged, 1);
+}
+
+#[test]
+fn a_restart_of_postgresql_costs_the_queries_that_ran_and_no_more() {
+    let server = Arc::new(Postgres::start(""));
+    let database = server.database();
+    let pooler = Pooler::start(&database.url(), limits(2, 4), Release::AtDisconnect);
+    for mode in ["fast", "immediate"] {
+        let mut busy = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+        let mut idle = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+        busy.send(&query("SELECT pg_sleep(600)"));
+        pooler.until(|figures| &figures.active, 1);
+        server.stop(mode);
+        let last = busy.read_to_end();
+        assert!(last.iter().all(|message| message.kind != b'Z'));
+        // It had no server connection, so it does not notice.
+        idle.send(&query("SELECT 1"));
+        pooler.until(|figures| &figures.waiting, 1);
+        server.resume();
+        let answer = idle.read_to(b'Z');
+        assert!(answer.iter().any(|message| message.kind == b'D'), "{answer:?}");
+        idle.goodbye();
+        pooler.until(|figures| &figures.idle, 2);
+        pooler.until(|figures| &figures.charged, 2);
+        eventually("the charge to be what is open", || database.connections() == 2);
+    }
+}
+
+#[test]
+fn a_full_server_is_waited_out_and_named_after_the_timeout() {
+    let server = Arc::new(Postgres::start("max_connections = 8\nsuperuser_reserved_connections = 3\n"));
+    let database = server.database();
+    let others: Vec<_> = (0..5).map(|_| Raw::log_in(server.port(), &database.name, &[]).unwrap()).collect();
+    let pooler = Pooler::start(&database.url(), short(1, 2), Release::AtDisconnect);
+    let error = Raw::log_in(pooler.port, &database.name, &[]).err().unwrap();
+    assert_eq!(field(&error, b'C'), "53300");
+    assert!(field(&error, b'M').contains("remaining connection slots are reserved"), "{error:?}");
+    let (port, name) = (pooler.port, database.name.clone());
+    let patient = std::thread::spawn(move || Raw::log_in(port, &name, &[]).map(|mut raw| raw.value("SELECT 5")));
+    pooler.until(|figures| &figures.waiting, 1);
+    others.into_iter().for_each(Raw::goodbye);
+    assert_eq!(patient.join().unwrap().unwrap(), "5");
+}
+
+#[test]
+fn an_address_where_nobody_answers_costs_no_charge_that_stays() {
+    // Reserved for documentation (RFC 5737): routers drop it, or say that there is no way.
+    let pooler = Pooler::start("postgres://app@192.0.2.1:5432/app", short(1, 2), Release::AtDisconnect);
+    let error = Raw::log_in(pooler.port, "app", &[]).err().unwrap();
+    assert!(["08001", "53300"].contains(&&*field(&error, b'C')), "{error:?}");
+    assert_eq!(pooler.stop(Duration::ZERO).charged, 0);
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_named() {
+    let pooler = Pooler::start("postgres://app@no-such-host.invalid/app", short(1, 2), Release::AtDisconnect);
+    let error = Raw::log_in(pooler.port, "app", &[]).err().unwrap();
+    assert_eq!(field(&error, b'C'), "08001");
+    assert!(field(&error, b'M').contains("look the database's host up"), "{error:?}");
+}
+
+#[test]
+fn the_next_host_of_the_url_is_tried() {
+    let database = postgres::database();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("postgres://{0}:secret@127.0.0.1:{closed},localhost:{1}/{0}", database.name, database.server.port());
+    let pooler = Pooler::start(&url, limits(1, 2), Release::AtDisconnect);
+    let mut client = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+    assert_eq!(client.value("SELECT 1"), "1");
+    assert_eq!(pooler.count(|figures| &figures.login_failures), 0);
+}

@@ -1,0 +1,16 @@
+//! Logins and looks of the sidecar against a real PostgreSQL, with and without TLS.
+
+#[path = "upstream/driver.rs"]
+mod driver;
+#[path = "support/postgres.rs"]
+#[expect(dead_code, reason = "shared with other test binaries")]
+mod postgres;
+#[path = "upstream/servers.rs"]
+mod servers;
+
+#[path = "upstream/authentication.rs"]
+mod authentication;
+#[path = "upstream/encryption.rs"]
+mod encryption;
+#[path = "upstream/looks.rs"]
+mod looks;
