@@ -26,7 +26,6 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::figures::{Command, Commander, Request};
 use super::target::Target;
 use alarm::Watch;
-use resolve::Resolver;
 
 pub use panel::Panel;
 pub use url_file::{UrlFile, UrlFileError};
@@ -101,7 +100,7 @@ impl Control {
             let serving = serve::serve(listener, Arc::clone(&panel));
             let ticking = tick(&panel, self.url_file, &self.commander);
             let stopping = stop(&panel, signals, &self.commander);
-            let resolving = Resolver::new(self.commander.clone()).run(self.requests);
+            let resolving = resolve::resolve(self.commander.clone(), self.requests);
             tokio::select! {
                 never = serving => match never {},
                 never = ticking => match never {},
