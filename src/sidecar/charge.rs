@@ -86,7 +86,6 @@ impl Charges {
         for left in left {
             let charge = Charge {
                 address: left.address,
-                role: left.role,
                 began: now,
                 backend: left.backend,
                 server: left.server,
@@ -109,17 +108,17 @@ impl Charges {
         self.strand(now);
     }
 
-    /// Before connect(): the permission, or `None` when as much is charged as may be. `role` is the user of the login.
-    pub fn begin(&mut self, now: Duration, address: SocketAddr, role: &[u8]) -> Option<Attempt> {
-        (self.charged() < self.max).then(|| self.open(now, address, role, false))
+    /// Before connect(): the permission, or `None` when as much is charged as may be.
+    pub fn begin(&mut self, now: Duration, address: SocketAddr) -> Option<Attempt> {
+        (self.charged() < self.max).then(|| self.open(now, address, false))
     }
 
     /// The permission for one more login that only looks, where every charge is unconfirmed and so nobody else can look. Not for a
     /// pool with a budget, which has a connection reserved for that.
-    pub fn begin_looking(&mut self, now: Duration, address: SocketAddr, role: &[u8]) -> Option<Attempt> {
+    pub fn begin_looking(&mut self, now: Duration, address: SocketAddr) -> Option<Attempt> {
         (self.looking_due()? <= now).then(|| {
             self.last_looking = Some(now);
-            self.open(now, address, role, true)
+            self.open(now, address, true)
         })
     }
 
@@ -130,11 +129,10 @@ impl Charges {
         (stuck && all_unconfirmed).then(|| self.last_looking.map_or(Duration::ZERO, |last| last + LOOKING_INTERVAL))
     }
 
-    fn open(&mut self, now: Duration, address: SocketAddr, role: &[u8], looking: bool) -> Attempt {
+    fn open(&mut self, now: Duration, address: SocketAddr, looking: bool) -> Attempt {
         let attempt = Attempt { boot: self.boot, number: self.next };
         self.next += 1;
-        let charge =
-            Charge { address, role: role.into(), began: now, backend: None, server: None, looking, life: Life::Open };
+        let charge = Charge { address, began: now, backend: None, server: None, looking, life: Life::Open };
         self.charges.insert(attempt, charge);
         attempt
     }
@@ -206,7 +204,7 @@ impl Charges {
             return None;
         }
         let through = self.charges.get(&via).filter(|charge| charge.life == Life::Open)?;
-        let (address, server, role) = (through.address, through.server?, through.role.clone());
+        let (address, server) = (through.address, through.server?);
         let timeout = self.authentication_timeout();
         let asked: Vec<_> = self
             .charges
@@ -214,11 +212,7 @@ impl Charges {
             .filter(|(_, charge)| charge.decidable(timeout).is_some_and(|due| due <= now))
             .filter(|(_, charge)| charge.may_be_on(address, server))
             .take(look::ASKED_MAX)
-            .map(|(attempt, charge)| look::Asked {
-                attempt: *attempt,
-                pid: charge.backend.map(|backend| backend.pid),
-                hidden: charge.role != role,
-            })
+            .map(|(attempt, charge)| look::Asked { attempt: *attempt, pid: charge.backend.map(|backend| backend.pid) })
             .collect();
         if self.last_look.replace(now).is_some() {
             self.look_interval = (self.look_interval * 2).min(LOOK_INTERVAL_MAX);

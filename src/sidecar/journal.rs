@@ -53,8 +53,6 @@ pub enum Entry {
         attempt: Attempt,
         /// Where to.
         address: SocketAddr,
-        /// As whom.
-        role: Box<[u8]>,
     },
     /// Its backend's process is known.
     Backend {

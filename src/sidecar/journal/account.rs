@@ -51,30 +51,20 @@ impl Account {
     }
 
     /// See [`Charges::begin`]. On an error nothing is charged: do not connect.
-    pub fn begin(&mut self, now: Duration, address: SocketAddr, role: &[u8]) -> Result<Option<Attempt>, JournalError> {
-        let attempt = self.charges.begin(now, address, role);
-        self.begun(attempt, address, role)
+    pub fn begin(&mut self, now: Duration, address: SocketAddr) -> Result<Option<Attempt>, JournalError> {
+        let attempt = self.charges.begin(now, address);
+        self.begun(attempt, address)
     }
 
     /// See [`Charges::begin_looking`]. On an error nothing is charged: do not connect.
-    pub fn begin_looking(
-        &mut self,
-        now: Duration,
-        address: SocketAddr,
-        role: &[u8],
-    ) -> Result<Option<Attempt>, JournalError> {
-        let attempt = self.charges.begin_looking(now, address, role);
-        self.begun(attempt, address, role)
+    pub fn begin_looking(&mut self, now: Duration, address: SocketAddr) -> Result<Option<Attempt>, JournalError> {
+        let attempt = self.charges.begin_looking(now, address);
+        self.begun(attempt, address)
     }
 
-    fn begun(
-        &mut self,
-        attempt: Option<Attempt>,
-        address: SocketAddr,
-        role: &[u8],
-    ) -> Result<Option<Attempt>, JournalError> {
+    fn begun(&mut self, attempt: Option<Attempt>, address: SocketAddr) -> Result<Option<Attempt>, JournalError> {
         let Some(attempt) = attempt else { return Ok(None) };
-        if let Err(error) = self.journal.record(Entry::Begin { attempt, address, role: role.into() }) {
+        if let Err(error) = self.journal.record(Entry::Begin { attempt, address }) {
             self.charges.failed_before_start(attempt);
             return Err(error);
         }

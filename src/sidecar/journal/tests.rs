@@ -45,7 +45,7 @@ fn attempt(number: u64) -> Attempt {
 }
 
 fn begin(number: u64) -> Entry {
-    Entry::Begin { attempt: attempt(number), address: "192.0.2.1:5432".parse().unwrap(), role: (*b"app").into() }
+    Entry::Begin { attempt: attempt(number), address: "192.0.2.1:5432".parse().unwrap() }
 }
 
 fn left(history: &History) -> Vec<u64> {
@@ -77,14 +77,11 @@ fn entries() -> impl Strategy<Value = Entry> {
             sequence,
             slots
         })),
-        (attempts.clone(), any::<SocketAddr>(), prop::collection::vec(any::<u8>(), 0..64)).prop_map(
-            |(attempt, address, role)| Entry::Begin {
-                attempt,
-                // Scope and flow label of IPv6 are no part of an address that a URL can name.
-                address: SocketAddr::new(address.ip(), address.port()),
-                role: role.into(),
-            }
-        ),
+        (attempts.clone(), any::<SocketAddr>()).prop_map(|(attempt, address)| Entry::Begin {
+            attempt,
+            // Scope and flow label of IPv6 are no part of an address that a URL can name.
+            address: SocketAddr::new(address.ip(), address.port()),
+        }),
         (attempts.clone(), any::<i32>()).prop_map(|(attempt, pid)| Entry::Backend { attempt, pid }),
         (attempts.clone(), incarnation, any::<u64>()).prop_map(|(attempt, incarnation, backend_started)| {
             Entry::Identified { attempt, incarnation, backend_started }
@@ -183,13 +180,7 @@ fn the_next_boot_learns_what_the_last_one_left() {
     assert_eq!(history.last_boot, Some((BOOT, KERNEL)));
     assert_eq!(history.grant, Some(grant));
     assert_eq!(history.damage, None);
-    let first = Left {
-        attempt: attempt(1),
-        address: "192.0.2.1:5432".parse().unwrap(),
-        role: (*b"app").into(),
-        backend: None,
-        server: None,
-    };
+    let first = Left { attempt: attempt(1), address: "192.0.2.1:5432".parse().unwrap(), backend: None, server: None };
     let second = Left {
         attempt: attempt(2),
         backend: Some(Backend { pid: 77, started: Some(9) }),
@@ -205,7 +196,7 @@ fn the_account_writes_before_it_permits() {
     let address = "192.0.2.1:5432".parse().unwrap();
     let (mut account, _) = Account::open(&directory.0, KERNEL, BOOT, 2, Duration::ZERO).unwrap();
     let on_disk = || History::read(&fs::read(directory.file()).unwrap()).0;
-    let attempt = account.begin(Duration::ZERO, address, b"app").unwrap().unwrap();
+    let attempt = account.begin(Duration::ZERO, address).unwrap().unwrap();
     assert_eq!(left(&on_disk()), [attempt.number]);
     account.connected(attempt, 42).unwrap();
     let pid = on_disk().left().next().unwrap().backend.unwrap().pid;
@@ -217,7 +208,7 @@ fn the_account_writes_before_it_permits() {
     assert_eq!(left(&history), [attempt.number]);
     assert_eq!((account.charges().charged(), account.charges().inherited()), (1, 1));
     account.journal.file = File::open(directory.file()).unwrap();
-    assert!(account.begin(Duration::ZERO, address, b"app").is_err());
+    assert!(account.begin(Duration::ZERO, address).is_err());
     assert_eq!(account.charges().charged(), 1, "what was refused is not charged");
 }
 

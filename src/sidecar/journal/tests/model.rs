@@ -15,7 +15,6 @@ use super::{Directory, KERNEL};
 use crate::sidecar::charge::{Answer, Attempt, BootId, Identity, Incarnation, Look, Row};
 
 const MAX: u32 = 3;
-const ROLE: &[u8] = b"app";
 const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What happens next. Numbers choose among what is there, by remainder.
@@ -233,8 +232,7 @@ impl World {
     fn begin(&mut self, delay: u64, refused: bool, looking: bool) {
         let time = self.time();
         let account = self.account();
-        let begun =
-            if looking { account.begin_looking(time, address(), ROLE) } else { account.begin(time, address(), ROLE) };
+        let begun = if looking { account.begin_looking(time, address()) } else { account.begin(time, address()) };
         let Some(attempt) = begun.unwrap() else { return };
         if refused {
             self.account().failed_before_start(attempt);
@@ -317,7 +315,6 @@ impl World {
             pid: connection.pid,
             started: Some(connection.started),
             application_name: Some(connection.application_name.as_bytes().into()),
-            role: Some(ROLE.into()),
         };
         Answer {
             incarnation: self.server,
