@@ -111,6 +111,7 @@ impl Loop {
             look: None,
             canceling: false,
             cancel_again: false,
+            bare: false,
             stained: false,
             since: self.now,
             deadline: Some(deadline),
