@@ -89,11 +89,11 @@ impl Control {
         std::thread::Builder::new()
             .name("control".to_owned())
             .stack_size(STACK_BYTES)
-            .spawn(move || self.run(&runtime, listener, signals))
+            .spawn(move || self.run(runtime, listener, signals))
             .map_err(ControlError::Start)
     }
 
-    fn run(self, runtime: &Runtime, listener: tokio::net::TcpListener, signals: Signals) {
+    fn run(self, runtime: Runtime, listener: tokio::net::TcpListener, signals: Signals) {
         let _lost = AbortIfLost;
         runtime.block_on(async move {
             let panel = Arc::new(self.panel);
@@ -108,6 +108,8 @@ impl Control {
                 () = resolving => {}
             }
         });
+        // Without waiting for a look-up that is stuck: the process is to end now.
+        runtime.shutdown_background();
     }
 }
 
