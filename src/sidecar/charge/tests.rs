@@ -7,7 +7,7 @@ use super::*;
 const BOOT: BootId = BootId([7; 16]);
 const SERVER: Incarnation = Incarnation { system: 1, started: 100 };
 const RESTARTED: Incarnation = Incarnation { system: 1, started: 200 };
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 fn address() -> SocketAddr {
     "192.0.2.1:5432".parse().unwrap()
@@ -132,7 +132,7 @@ fn a_row_of_another_role_counts_as_ours() {
     charges.lost(ours);
     let hidden = Row { pid: 2, started: None, application_name: None };
     for at in [10, 30, 50] {
-        assert_eq!(look(&mut charges, via, &[hidden.clone()], seconds(at), seconds(at)), []);
+        assert_eq!(look(&mut charges, via, std::slice::from_ref(&hidden), seconds(at), seconds(at)), []);
     }
 }
 
@@ -295,7 +295,7 @@ fn fruitless_looks_become_rare() {
     for _ in 0..7 {
         look(&mut charges, via, &[row(2, 2)], at, at);
         let due = charges.look_due().unwrap();
-        gaps.push((due - at).as_secs());
+        gaps.push(due.saturating_sub(at).as_secs());
         at = due;
     }
     assert_eq!(gaps, [1, 2, 4, 8, 10, 10, 10]);
