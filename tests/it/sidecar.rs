@@ -371,6 +371,17 @@ fn an_idle_sidecar_ends_at_once_and_a_killed_one_leaves_unknown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_name_is_looked_up_and_its_addresses_are_tried_in_turn() {
+    let database = guarded::database();
+    // PostgreSQL listens on 127.0.0.1 alone, and the name may lead to ::1 first.
+    let sidecar = Options::new(&database.url().replace("127.0.0.1", "localhost"), 1, 1).start();
+    let client = Client::of(&sidecar, &database).await;
+    client.run("select 1").await.expect("there is a server connection");
+    assert_eq!(database.connections(), 1);
+    client.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_unreachable_database_is_a_figure_and_not_the_sidecars_end() {
     let sidecar = Options::new("postgres://app:canary-unreachable@127.0.0.1:1/app?sslmode=disable", 1, 2).start();
     let report = sidecar.until("a login has failed", |report| report.database.is_some());
