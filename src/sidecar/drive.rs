@@ -291,15 +291,9 @@ impl Loop {
         match token & KIND {
             LISTENER => self.accept(),
             BELL => self.obey(),
-            CLIENT if self.clients.get(at).is_some_and(|client| client.peer.token == token) => {
-                self.client_event(at, flags)
-            }
-            SERVER if self.servers.get(at).is_some_and(|server| server.peer.token == token) => {
-                self.server_event(at, flags)
-            }
-            CANCEL if self.cancels.get(at).is_some_and(|cancel| cancel.peer.token == token) => {
-                self.cancel_event(at, flags)
-            }
+            CLIENT if self.clients.get(at).is_some_and(|client| client.peer.token == token) => self.client_event(at, flags),
+            SERVER if self.servers.get(at).is_some_and(|server| server.peer.token == token) => self.server_event(at, flags),
+            CANCEL if self.cancels.get(at).is_some_and(|cancel| cancel.peer.token == token) => self.cancel_event(at, flags),
             _ => {}
         }
     }

@@ -15,6 +15,9 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use super::target::Target;
 use crate::policy::limits::Limits;
 
+/// Classes of SQLSTATE (PostgreSQL manual, appendix A) by which failed logins are told apart; the last stands for all others.
+pub const FAILURES: [&str; 8] = ["08", "28", "3D", "53", "55", "57", "58", "other"];
+
 /// What the loop publishes.
 #[derive(Debug, Default)]
 pub struct Figures {
@@ -42,8 +45,8 @@ pub struct Figures {
     pub timed_out: AtomicU64,
     /// Logins at PostgreSQL that succeeded.
     pub logins: AtomicU64,
-    /// Logins at PostgreSQL that failed.
-    pub login_failures: AtomicU64,
+    /// Logins at PostgreSQL that failed, by [`FAILURES`].
+    pub login_failures: [AtomicU64; FAILURES.len()],
     /// Words for a pool that clients sent as start-up parameters, where they have no meaning: a wrong dialect shows here.
     pub stray_parameters: AtomicU64,
     /// Bytes from clients to servers.
@@ -145,6 +148,16 @@ impl AsFd for Commands {
 }
 
 impl Figures {
+    /// A login failed with this SQLSTATE. Only the loop calls it.
+    pub fn login_failed(&self, sqlstate: [u8; 5]) {
+        let class = FAILURES.iter().position(|class| sqlstate.starts_with(class.as_bytes()));
+        if let Some(failures) = self.login_failures.get(class.unwrap_or(FAILURES.len() - 1)) {
+            failures.fetch_add(1, Ordering::Relaxed);
+        }
+        let code = sqlstate.iter().fold(0, |code, byte| code << 8 | u64::from(*byte));
+        self.last_login.store(code, Ordering::Relaxed);
+    }
+
     /// Whether the last login at PostgreSQL succeeded; `None` before the first.
     pub fn reachable(&self) -> Option<bool> {
         match self.last_login.load(Ordering::Relaxed) {

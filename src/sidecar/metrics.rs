@@ -12,7 +12,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::boot::Boot;
-use super::figures::Figures;
+use super::figures::{FAILURES, Figures};
 
 /// Media type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -55,7 +55,7 @@ impl Collector for Scrape {
         let figures = &*self.figures;
         let mut out = Out(encoder);
         out.info("build", "What runs here", [("version", env!("CARGO_PKG_VERSION")), ("boot", &self.boot)])?;
-        out.gauge("start_time_seconds", "When this boot started, seconds since 1970", self.started)?;
+        out.gauge("start_time_seconds", "When this boot started, seconds since 1970", &self.started)?;
         out.gauges(
             "connections",
             "Server connections: active is attached to a client, unconfirmed is ended here and perhaps not yet in PostgreSQL",
@@ -66,19 +66,23 @@ impl Collector for Scrape {
                 ("unconfirmed", read(&figures.unconfirmed)),
             ],
         )?;
-        out.gauge("charged", "Connections that this instance may be costing PostgreSQL", read(&figures.charged))?;
-        out.gauge("max", "Most connections that this instance may hold", read(&figures.max))?;
-        out.gauge("clients", "Clients that are logged in", read(&figures.clients))?;
-        out.gauge("waiting", "Clients that wait for a server connection", read(&figures.waiting))?;
+        out.gauge("charged", "Connections that this instance may be costing PostgreSQL", &read(&figures.charged))?;
+        out.gauge("max", "Most connections that this instance may hold", &read(&figures.max))?;
+        out.gauge("clients", "Clients that are logged in", &read(&figures.clients))?;
+        out.gauge("waiting", "Clients that wait for a server connection", &read(&figures.waiting))?;
         if let Some(reachable) = figures.reachable() {
-            out.gauge("database_reachable", "Whether the last login at PostgreSQL succeeded", i64::from(reachable))?;
+            out.gauge("database_reachable", "Whether the last login at PostgreSQL succeeded", &i64::from(reachable))?;
         }
         out.counter("clients_accepted", "Clients accepted", total(&figures.clients_accepted))?;
         out.counter("acquired", "Server connections given to a client", total(&figures.acquired))?;
         out.seconds("acquire_wait_seconds", "Time that clients waited for one, in all", total(&figures.waited_micros))?;
         out.counter("timeouts", "Clients that gave up after connectionTimeout", total(&figures.timed_out))?;
         out.counter("logins", "Logins at PostgreSQL that succeeded", total(&figures.logins))?;
-        out.counter("login_failures", "Logins at PostgreSQL that failed", total(&figures.login_failures))?;
+        let mut failures = [("", 0); FAILURES.len()];
+        for ((row, class), count) in failures.iter_mut().zip(FAILURES).zip(&figures.login_failures) {
+            *row = (class, total(count));
+        }
+        out.counters("login_failures", "Logins at PostgreSQL that failed, by class of SQLSTATE", "class", failures)?;
         out.counter("cancels", "Cancel requests passed on", total(&figures.cancels))?;
         out.counters(
             "bytes",
@@ -111,8 +115,8 @@ impl Out<'_> {
         self.0.encode_descriptor(name, help, None, MetricType::Info)?.encode_info(&labels)
     }
 
-    fn gauge(&mut self, name: &str, help: &str, value: impl EncodeGaugeValue) -> fmt::Result {
-        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+    fn gauge(&mut self, name: &str, help: &str, value: &impl EncodeGaugeValue) -> fmt::Result {
+        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(value)
     }
 
     fn gauges<const N: usize>(&mut self, name: &str, help: &str, label: &str, rows: [(&str, i64); N]) -> fmt::Result {
@@ -152,6 +156,8 @@ mod tests {
         figures.waiting.store(7, Ordering::Relaxed);
         figures.bytes_out.store(1 << 40, Ordering::Relaxed);
         figures.waited_micros.store(1_500_000, Ordering::Relaxed);
+        figures.login_failed(*b"28P01");
+        figures.login_failed(*b"XX000");
         let boot = Boot {
             id: BootId([0; 16]),
             pod_uid: "uid".to_owned(),
@@ -165,14 +171,19 @@ mod tests {
             "weir_sidecar_waiting 7",
             "weir_sidecar_bytes_total{direction=\"to_client\"} 1099511627776",
             "weir_sidecar_acquire_wait_seconds_total 1.5",
+            "weir_sidecar_login_failures_total{class=\"28\"} 1",
+            "weir_sidecar_login_failures_total{class=\"other\"} 1",
+            "weir_sidecar_login_failures_total{class=\"53\"} 0",
+            "weir_sidecar_database_reachable 0",
             "weir_sidecar_start_time_seconds 1.5",
             "# EOF",
         ] {
             assert_eq!(text.lines().filter(|found| *found == line).count(), 1, "{line}\n{text}");
         }
         assert!(text.contains("weir_sidecar_build_info{version=\""), "{text}");
-        assert!(!text.contains("database_reachable"), "{text}");
         figures.last_login.store(1, Ordering::Relaxed);
         assert!(metrics.text().unwrap().contains("weir_sidecar_database_reachable 1"));
+        figures.last_login.store(0, Ordering::Relaxed);
+        assert!(!metrics.text().unwrap().contains("database_reachable"));
     }
 }

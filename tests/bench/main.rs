@@ -7,6 +7,7 @@ mod client;
 #[path = "../it/support/guarded.rs"]
 mod guarded;
 #[path = "../it/support/postgres.rs"]
+#[allow(dead_code, clippy::panic, clippy::unwrap_used, reason = "made for tests, of which each uses its own part")]
 mod postgres;
 #[path = "../it/support/sidecar.rs"]
 mod sidecar;
@@ -185,9 +186,10 @@ fn crowds(table: &mut Table, database: &Guarded, sidecar: &Sidecar) {
     table.add("50 queries in sequence", start.elapsed().as_secs_f64() * 1e3, "ms", seed(500.0));
 }
 
-/// A burst meets a pool that has rested, so most connections must be opened first.
+/// A burst meets a pool that has rested, so most connections must be opened first, by SCRAM.
 fn burst(table: &mut Table, database: &Guarded, program: &Path) {
     println!("burst");
+    database.sql(&format!("revoke login_trust from {}", database.name()));
     let sidecar = warm(database, program, 5);
     let bound = Bound { below: 1000.0, whose: "seed" };
     table.add("burst of 50 on 5 warm connections", crowd(sidecar.listen, database.name(), 50), "ms", Some(bound));

@@ -125,8 +125,7 @@ fn status(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 /// Our own logins are told apart by their application_name, which is not what a client will see.
 fn differ_only_in_name(a: &Parameters, b: &Parameters) -> bool {
     let name = &b"application_name"[..];
-    let without =
-        |parameters: &Parameters| -> Parameters { parameters.iter().filter(|(key, _)| *key != name).collect() };
+    let without = |parameters: &Parameters| -> Parameters { parameters.iter().filter(|(key, _)| *key != name).collect() };
     without(a) == without(b)
 }
 
@@ -141,14 +140,9 @@ mod tests {
     #[test]
     fn a_client_is_told_what_it_asked_for_then_what_the_server_made_of_it() {
         let mut identities = Identities::default();
-        let identity =
-            identities.of(parameters(&[("application_name", "shop"), ("datestyle", "iso"), ("work_mem", "1MB")]));
+        let identity = identities.of(parameters(&[("application_name", "shop"), ("datestyle", "iso"), ("work_mem", "1MB")]));
         assert!(identities.greet(&identity, &mut Vec::new()).is_none());
-        identities.logged_in(parameters(&[
-            ("application_name", "weir/0/1"),
-            ("DateStyle", "ISO, MDY"),
-            ("TimeZone", "UTC"),
-        ]));
+        identities.logged_in(parameters(&[("application_name", "weir/0/1"), ("DateStyle", "ISO, MDY"), ("TimeZone", "UTC")]));
 
         let told = identities.greet(&identity, &mut Vec::new()).unwrap();
         assert_eq!(*told, parameters(&[("application_name", "shop"), ("DateStyle", "iso"), ("TimeZone", "UTC")]));

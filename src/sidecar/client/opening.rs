@@ -56,9 +56,8 @@ impl Opening {
 
     fn decline(&mut self, data: &[u8], done: fn(&mut Self) -> &mut bool, what: &str) -> Result<Step, Refusal> {
         if data.len() > 8 {
-            return Err(fatal(*b"08P01", format!("received unencrypted data after {what} request")).detail(
-                "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.",
-            ));
+            return Err(fatal(*b"08P01", format!("received unencrypted data after {what} request"))
+                .detail("This could be either a client-software bug or evidence of an attempted man-in-the-middle attack."));
         }
         *done(self) = true;
         Ok(Step::Decline)
@@ -97,17 +96,12 @@ mod tests {
     fn bytes_behind_a_request_for_encryption_are_an_error() {
         let data = [request(SSL_REQUEST), vec![0]].concat();
         let refusal = Opening::default().feed(&data).unwrap_err();
-        assert_eq!(
-            (refusal.code(), &*refusal.message),
-            ("08P01".into(), "received unencrypted data after SSL request")
-        );
+        assert_eq!((refusal.code(), &*refusal.message), ("08P01".into(), "received unencrypted data after SSL request"));
     }
 
     #[test]
     fn what_is_no_postgresql_client_shows_in_four_bytes() {
-        for data in
-            [&b"GET / HTTP/1.1\r\n"[..], b"GET ", b"\x16\x03\x01\x02", b"\0\0\0\x04", b"\0\0\0\x07", b"\0\0\x27\x11"]
-        {
+        for data in [&b"GET / HTTP/1.1\r\n"[..], b"GET ", b"\x16\x03\x01\x02", b"\0\0\0\x04", b"\0\0\0\x07", b"\0\0\x27\x11"] {
             assert_eq!(Opening::default().feed(data).unwrap_err().message, "invalid length of startup packet");
         }
     }

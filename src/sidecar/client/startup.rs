@@ -169,10 +169,8 @@ mod tests {
 
     #[test]
     fn reads_names_and_parameters() {
-        let startup = read(
-            b"user\0app\0options\0-c search_path=a,b -c TimeZone=UTC\0timezone\0Asia/Tokyo\0pool_max_conns\05\0\0",
-        )
-        .unwrap();
+        let startup =
+            read(b"user\0app\0options\0-c search_path=a,b -c TimeZone=UTC\0timezone\0Asia/Tokyo\0pool_max_conns\05\0\0").unwrap();
         assert_eq!((&*startup.user, &*startup.database), (&b"app"[..], &b"app"[..]));
         let parameters: Vec<_> = startup.parameters.iter().collect();
         assert_eq!(parameters, [(&b"search_path"[..], &b"a,b"[..]), (b"timezone", b"Asia/Tokyo")]);

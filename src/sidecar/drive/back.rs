@@ -589,13 +589,12 @@ impl Loop {
         }
     }
 
+
     /// A server connection's time for what it does is over.
     pub(super) fn overdue(&mut self, j: usize) {
         let Some(server) = self.servers.get_mut(j) else { return };
         match server.phase {
-            Phase::Connecting | Phase::Negotiating(_) | Phase::Handshaking | Phase::LoggingIn(_) => {
-                self.login_too_late(j)
-            }
+            Phase::Connecting | Phase::Negotiating(_) | Phase::Handshaking | Phase::LoggingIn(_) => self.login_too_late(j),
             Phase::Draining if server.stained => self.dismiss(j),
             Phase::Draining => {
                 // The second time is the last.
@@ -607,10 +606,7 @@ impl Loop {
                 let client = server.client;
                 self.cancel(j);
                 if let Some(i) = client {
-                    let refusal = crate::sidecar::wire::fatal(
-                        *b"08006",
-                        "PostgreSQL did not set the start-up parameters in time",
-                    );
+                    let refusal = crate::sidecar::wire::fatal(*b"08006", "PostgreSQL did not set the start-up parameters in time");
                     self.refuse(i, &refusal);
                 }
                 self.dismiss(j);

@@ -48,9 +48,7 @@ impl Loop {
     /// A client has sent this key. It reaches what its owner runs now, and nothing else.
     pub(super) fn cancel_by(&mut self, key: Key) {
         let Some(i) = key.place() else { return };
-        let Some(client) = self.clients.get(i).filter(|client| client.told.is_some() && client.key.matches(key)) else {
-            return;
-        };
+        let Some(client) = self.clients.get(i).filter(|client| client.told.is_some() && client.key.matches(key)) else { return };
         let Client::Attached(j) = client.phase else { return };
         if self.servers.get(j).is_some_and(|server| matches!(server.phase, Phase::Attached)) {
             self.cancel(j);
@@ -165,11 +163,7 @@ impl Loop {
         cancel.phase = Progress::Sent;
         // Its query may have ended meanwhile, and the connection may be idle: then there is nothing to cancel.
         let runs = |server: &super::Server| server.peer.token == cancel.token && server.exchange.active();
-        if !self
-            .servers
-            .get(cancel.server)
-            .is_some_and(|server| runs(server) || !matches!(server.phase, Phase::Attached))
-        {
+        if !self.servers.get(cancel.server).is_some_and(|server| runs(server) || !matches!(server.phase, Phase::Attached)) {
             return Err(Gone::End);
         }
         self.out.clear();
@@ -198,11 +192,7 @@ impl Loop {
         }
         let Some(server) = self.servers.get(j) else { return };
         if !server.canceling && matches!(server.phase, Phase::Draining) && server.exchange.quiet() {
-            if self.sessions() || !server.exchange.free() {
-                self.give_back(j)
-            } else {
-                self.rest(j)
-            }
+            if self.sessions() || !server.exchange.free() { self.give_back(j) } else { self.rest(j) }
             self.serve();
         }
     }
@@ -210,7 +200,8 @@ impl Loop {
     /// Cancel requests that take too long, and the next such time.
     pub(super) fn sweep_cancels(&mut self) -> Option<Instant> {
         let now = self.now;
-        let late: Vec<_> = self.cancels.iter().filter(|(_, cancel)| cancel.deadline <= now).map(|(at, _)| at).collect();
+        let late: Vec<_> =
+            self.cancels.iter().filter(|(_, cancel)| cancel.deadline <= now).map(|(at, _)| at).collect();
         late.into_iter().for_each(|at| self.cancel_ended(at, false));
         self.cancels.iter().map(|(_, cancel)| cancel.deadline).min()
     }

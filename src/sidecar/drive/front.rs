@@ -79,9 +79,7 @@ impl Loop {
         match client.phase {
             Phase::Opening(_) => self.greet(i),
             Phase::Idle => self.want(i),
-            Phase::Attached(j)
-                if matches!(self.servers.get(j).map(|server| &server.phase), Some(server::Phase::Attached)) =>
-            {
+            Phase::Attached(j) if matches!(self.servers.get(j).map(|server| &server.phase), Some(server::Phase::Attached)) => {
                 self.pump_client(i);
             }
             Phase::Attached(_) | Phase::Waiting(_) | Phase::Greeting(_) => self.still_there(i),

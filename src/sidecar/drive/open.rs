@@ -57,10 +57,9 @@ impl Loop {
     }
 
     pub(super) fn counts(&self) -> Counts {
-        let returning = self
-            .servers
-            .iter()
-            .filter(|(_, server)| server.client.is_none() && matches!(server.phase, Phase::Busy(..) | Phase::Draining));
+        let returning = self.servers.iter().filter(|(_, server)| {
+            server.client.is_none() && matches!(server.phase, Phase::Busy(..) | Phase::Draining)
+        });
         Counts {
             opening: self.opening,
             open: self.open,
@@ -82,8 +81,8 @@ impl Loop {
         let timeout = self.target.connect_timeout.unwrap_or(self.limits.connection_timeout);
         let at = self.servers.vacant_key();
         let token = self.token(SERVER, at);
-        let connecting =
-            connecting(address, &self.target.keepalive, timeout).and_then(|fd| Peer::new(&self.epoll, fd, token, true));
+        let connecting = connecting(address, &self.target.keepalive, timeout)
+            .and_then(|fd| Peer::new(&self.epoll, fd, token, true));
         let random = self.random();
         let lifetime = pool::lifetime(&self.limits, random);
         let peer = match connecting {
@@ -256,6 +255,8 @@ impl Loop {
         server.key = (logged_in.pid, logged_in.secret);
         self.opening -= 1;
         self.open += 1;
+        // Another login may begin.
+        self.restless = true;
         self.backoff.succeeded();
         self.resolver.prefer(server.address);
         self.figures.logins.fetch_add(1, Relaxed);
@@ -276,8 +277,7 @@ impl Loop {
     fn welcome_all(&mut self) {
         loop {
             let clients = &self.clients;
-            let waits =
-                |i: usize, ticket| clients.get(i).is_some_and(|client| client.phase == Client::Greeting(ticket));
+            let waits = |i: usize, ticket| clients.get(i).is_some_and(|client| client.phase == Client::Greeting(ticket));
             let Some(waiter) = self.greeting.pop(waits) else { return };
             self.welcome(waiter.client);
         }
@@ -314,9 +314,7 @@ impl Loop {
 
     /// A login failed: a pause before the next, and an error for those whom waiting does not help.
     fn failed(&mut self, refusal: Refusal) {
-        self.figures.login_failures.fetch_add(1, Relaxed);
-        let code = refusal.code.iter().fold(0, |code, byte| code << 8 | u64::from(*byte));
-        self.figures.last_login.store(code, Relaxed);
+        self.figures.login_failed(refusal.code);
         tracing::warn!(code = refusal.code(), error = refusal.message, "a login at PostgreSQL failed");
         let cause = Cause::new(refusal);
         let random = self.random();
@@ -326,7 +324,8 @@ impl Loop {
             return;
         }
         let waits = |phase| matches!(phase, Client::Waiting(_) | Client::Greeting(_));
-        let waiting: Vec<_> = self.clients.iter().filter(|(_, client)| waits(client.phase)).map(|(i, _)| i).collect();
+        let waiting: Vec<_> =
+            self.clients.iter().filter(|(_, client)| waits(client.phase)).map(|(i, _)| i).collect();
         for i in waiting {
             self.refuse(i, &cause.refusal);
         }

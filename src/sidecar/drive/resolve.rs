@@ -138,7 +138,8 @@ impl Resolver {
 impl Pending {
     fn add(&mut self, target: &Target, addresses: &[IpAddr]) {
         let Some(host) = target.hosts.get(self.host) else { return };
-        self.found
-            .extend(addresses.iter().map(|ip| Address { socket: SocketAddr::new(*ip, host.port), host: self.host }));
+        self.found.extend(
+            addresses.iter().map(|ip| Address { socket: SocketAddr::new(*ip, host.port), host: self.host }),
+        );
     }
 }

@@ -20,8 +20,7 @@ impl Cause {
     /// Reads it from the SQLSTATE (PostgreSQL manual, Appendix A): too_many_connections, cannot_connect_now, shutdowns, and the
     /// class of connection exceptions pass.
     pub fn new(refusal: Refusal) -> Self {
-        let passing =
-            matches!(&refusal.code, b"53300" | b"57P01" | b"57P02" | b"57P03" | b"08000" | b"08001" | b"08006");
+        let passing = matches!(&refusal.code, b"53300" | b"57P01" | b"57P02" | b"57P03" | b"08000" | b"08001" | b"08006");
         Self { refusal, passing }
     }
 }

@@ -112,8 +112,8 @@ fn a_timeout_says_how_long_behind_whom_and_what_to_raise() {
 
     let cause = Cause::new(fatal(*b"57P03", "the database system is starting up"));
     let refusal = timed_out(&limits(1, 5), &waiter, Duration::from_secs(1), Some(&cause));
-    assert_eq!(
-        (refusal.code(), &*refusal.message),
-        ("57P03".into(), "the database system is starting up; waited 1000 ms for a server connection")
-    );
+    assert_eq!((refusal.code(), &*refusal.message), (
+        "57P03".into(),
+        "the database system is starting up; waited 1000 ms for a server connection"
+    ));
 }

@@ -83,8 +83,7 @@ mod tests {
 
     #[test]
     fn sets_each_parameter_and_resets_first_only_where_something_must_go() {
-        let a: Parameters =
-            [("application_name", "a"), ("client_encoding", "LATIN1"), ("TimeZone", "UTC")].into_iter().collect();
+        let a: Parameters = [("application_name", "a"), ("client_encoding", "LATIN1"), ("TimeZone", "UTC")].into_iter().collect();
         let b: Parameters = [("application_name", "b")].into_iter().collect();
         let run = |old: Option<&Parameters>, new: &Parameters| {
             let mut out = Vec::new();

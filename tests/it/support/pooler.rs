@@ -53,8 +53,7 @@ impl Pooler {
         let answering = commander.clone();
         thread::spawn(move || {
             while let Some(Request::Resolve { request, host }) = asked.blocking_recv() {
-                let found =
-                    (host.as_str(), 0).to_socket_addrs().map(|found| found.map(|address| address.ip()).collect());
+                let found = (host.as_str(), 0).to_socket_addrs().map(|found| found.map(|address| address.ip()).collect());
                 let addresses = found.map_err(|error: io::Error| error.to_string());
                 answering.send(Command::Resolved { request, addresses });
             }

@@ -101,9 +101,7 @@ impl Postgres {
             chown(&directory, Some(user), Some(group)).unwrap();
         }
         let data = directory.join("data");
-        run(command("initdb")
-            .args(["-N", "-A", "trust", "-U", SUPERUSER, "-E", "UTF8", "--no-instructions", "-D"])
-            .arg(&data));
+        run(command("initdb").args(["-N", "-A", "trust", "-U", SUPERUSER, "-E", "UTF8", "--no-instructions", "-D"]).arg(&data));
         // Free a moment ago; PostgreSQL itself can't choose one.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let configuration = format!(
@@ -124,11 +122,7 @@ impl Postgres {
     /// Starts it again after [`Postgres::stop`].
     pub fn resume(&self) {
         let mut command = command("pg_ctl");
-        command
-            .args(["-s", "-w", "-t", "60", "start", "-D"])
-            .arg(self.data())
-            .arg("-l")
-            .arg(self.directory.join("log"));
+        command.args(["-s", "-w", "-t", "60", "start", "-D"]).arg(self.data()).arg("-l").arg(self.directory.join("log"));
         // Its children keep what they inherit: no pipe of ours.
         let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
         assert!(status.success(), "{}", fs::read_to_string(self.directory.join("log")).unwrap_or_default());
@@ -155,20 +149,7 @@ impl Postgres {
     /// Runs statements as the superuser; rows come back as lines, columns divided by `|`.
     pub fn sql(&self, database: &str, sql: &str) -> String {
         let output = run(command("psql")
-            .args([
-                "-XAtq",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-U",
-                SUPERUSER,
-                "-d",
-                database,
-                "-c",
-                sql,
-                "-p",
-                &self.port.to_string(),
-                "-h",
-            ])
+            .args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-U", SUPERUSER, "-d", database, "-c", sql, "-p", &self.port.to_string(), "-h"])
             .arg(&self.directory));
         output.trim_end().to_owned()
     }

@@ -14,12 +14,7 @@ pub struct Message {
 
 impl std::fmt::Debug for Message {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            formatter,
-            "{}:{:?}",
-            char::from(self.kind),
-            String::from_utf8_lossy(&self.body[..self.body.len().min(200)])
-        )
+        write!(formatter, "{}:{:?}", char::from(self.kind), String::from_utf8_lossy(&self.body[..self.body.len().min(200)]))
     }
 }
 
