@@ -16,8 +16,9 @@ use crate::observe::RESYNC;
 use crate::policy::entries::PoolKey;
 use crate::policy::status::{EntryState, Fleet, Observation, due, status};
 use crate::policy::validate::Violation;
+use crate::policy::validate::read::read;
 
-/// Bytes of the decoder's message that are passed on.
+/// Characters of the decoder's message that are passed on.
 const MESSAGE_MAX: usize = 512;
 
 /// Says that the pool can't be read.
@@ -40,7 +41,7 @@ pub async fn reconcile(invalid: &InvalidObject, context: &Context, now: Timestam
         .data
         .get("status")
         .and_then(|status| serde_json::from_value::<ConnectionPoolStatus>(status.clone()).ok());
-    let violations = [violation(&invalid.error)];
+    let violations = [violation(&object, &invalid.error)];
     let observation = Observation {
         generation: object.metadata.generation.unwrap_or_default(),
         validation: Err(&violations),
@@ -55,11 +56,14 @@ pub async fn reconcile(invalid: &InvalidObject, context: &Context, now: Timestam
     Ok(Action::requeue(RESYNC))
 }
 
-fn violation(error: &str) -> Violation {
-    let end = (0..=error.len().min(MESSAGE_MAX)).rev().find(|end| error.is_char_boundary(*end)).unwrap_or(0);
-    let error = error.get(..end).unwrap_or_default();
-    Violation {
-        field: "spec".to_owned(),
-        message: format!("this version of Weir can't read the pool ({error}); correct it, or upgrade Weir"),
-    }
+/// The field that is to blame, where it can be found.
+fn violation(object: &DynamicObject, error: &str) -> Violation {
+    let found = serde_json::to_value(object).ok().and_then(|object| read(&object).err());
+    found.unwrap_or_else(|| {
+        let error = error.chars().take(MESSAGE_MAX).collect::<String>();
+        Violation {
+            field: "spec".to_owned(),
+            message: format!("this version of Weir can't read the pool ({error}); correct it, or upgrade Weir"),
+        }
+    })
 }

@@ -33,6 +33,8 @@ const FIRST_REQUEST: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_mins(2);
 /// Bytes of headers.
 const HEADERS: usize = 16 * 1024;
+/// From the order to stop to the last accepted connection.
+const LINGER: Duration = Duration::from_secs(2);
 /// Pause after a failed accept: the descriptors are used up, and trying at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -73,9 +75,14 @@ pub async fn serve(listener: TcpListener, tls: Arc<rustls::ServerConfig>, router
             });
         }
     };
+    // A Service still sends requests for a moment after its pod was told to stop; refusing them would lose injections.
+    let linger = async {
+        stopping.wait().await;
+        tokio::time::sleep(LINGER).await;
+    };
     tokio::select! {
         () = accept => {}
-        () = stopping.wait() => {}
+        () = linger => {}
     }
     // An answer takes milliseconds; what is left after this is idle.
     let _ = timeout(Duration::from_millis(500), async { while connections.join_next().await.is_some() {} }).await;

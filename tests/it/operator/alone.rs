@@ -1,0 +1,129 @@
+//! What harms the operator, on a cluster of its own, one test at a time.
+
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use super::*;
+use cluster::Options;
+
+const OPERATOR: &str = "--namespace=weir-system";
+
+/// The cluster, and the right to harm it. Whoever had it before has left the operator running.
+fn alone() -> (MutexGuard<'static, ()>, &'static Cluster) {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let cluster = CLUSTER.get_or_init(|| {
+        let cluster = Cluster::start(&Options::default());
+        cluster.install_weir(&["operator.statusInterval=1s"]);
+        cluster.load_postgres_client();
+        cluster
+    });
+    (turn, cluster)
+}
+
+fn scale(cluster: &Cluster, replicas: u32) {
+    cluster.kubectl([OPERATOR, "scale", "deployment/weir", &format!("--replicas={replicas}")]);
+    cluster.kubectl([OPERATOR, "rollout", "status", "deployment/weir", "--timeout=60s"]);
+    let gone = ["wait", "--for=delete", "pod", "--selector=app.kubernetes.io/name=weir", "--timeout=60s"];
+    if replicas == 0 {
+        cluster.kubectl([OPERATOR, gone[0], gone[1], gone[2], gone[3], gone[4]]);
+    }
+}
+
+fn restart(cluster: &Cluster) {
+    scale(cluster, 0);
+    scale(cluster, 1);
+}
+
+#[test]
+fn pods_pass_or_are_refused_while_the_webhook_is_down_and_are_found_later() {
+    let (_turn, cluster) = alone();
+    let test = cluster.test("down");
+    pool(&test, "lenient", "");
+    pool(&test, "strict", "  failurePolicy: Fail");
+    scale(cluster, 0);
+    pod(&test, "passes", "lenient").expect("the pod is taken");
+    let refused = pod(&test, "waits", "strict").expect_err("the pool says Fail");
+    assert!(refused.contains("failed calling webhook"), "{refused}");
+    scale(cluster, 1);
+    let message = awaits(&test, "lenient", "Injected", "False", "PodsMissed", A_MINUTE);
+    assert!(message.contains("passes"), "{message}");
+    pod(&test, "waits", "strict").expect("the webhook is back");
+    awaits(&test, "strict", "Injected", "True", "AllInjected", A_MINUTE);
+}
+
+#[test]
+fn a_restart_writes_nothing() {
+    let (_turn, cluster) = alone();
+    let test = cluster.test("restart");
+    pool(&test, "orders", "");
+    pod(&test, "first", "orders").expect("the pod is taken");
+    awaits(&test, "orders", "Injected", "True", "AllInjected", A_MINUTE);
+    // The sidecar of this pod has no database: its first report is part of the calm that is waited for.
+    let version = || test.get("connectionpool", "orders")["metadata"]["resourceVersion"].clone();
+    test.kubectl(["delete", "pod", "first", "--wait=true"]);
+    awaits(&test, "orders", "Injected", "True", "NoMatchingPods", A_MINUTE);
+    let before = version();
+    let entries_before = entries(cluster);
+    restart(cluster);
+    // A later pool is served after everything that was due at the start.
+    pool(&test, "later", "");
+    assert_eq!(version(), before);
+    let later = format!("/inject/{}/later", test.namespace);
+    let ours = |all: Vec<Value>| -> Vec<Value> {
+        all.into_iter()
+            .filter(|entry| {
+                entry["name"] != "canary.weir.dev" && entry["clientConfig"]["service"]["path"] != later.as_str()
+            })
+            .collect()
+    };
+    assert_eq!(ours(entries(cluster)), ours(entries_before));
+}
+
+#[test]
+fn pools_are_served_while_pods_may_not_be_watched() {
+    let (_turn, cluster) = alone();
+    let test = cluster.test("forbidden");
+    let role: Value =
+        serde_json::from_str(&cluster.kubectl(["get", "clusterrole", "weir", "--output=json"])).expect("JSON");
+    let rules = role["rules"].as_array().expect("rules");
+    let without: Vec<_> = rules.iter().filter(|rule| rule["resources"] != serde_json::json!(["pods"])).collect();
+    assert_eq!(without.len() + 1, rules.len());
+    let set = |rules: &Value| {
+        let patch = serde_json::json!([{"op": "replace", "path": "/rules", "value": rules}]).to_string();
+        cluster.kubectl(["patch", "clusterrole", "weir", "--type=json", "--patch", &patch]);
+    };
+    set(&serde_json::json!(without));
+    restart(cluster);
+    pool(&test, "orders", "");
+    pod(&test, "first", "orders").expect("the pod is taken");
+    assert!(test.get("pod", "first")["metadata"]["annotations"]["weir.dev/injected.orders"].is_string());
+    set(&role["rules"]);
+    awaits(&test, "orders", "Injected", "True", "AllInjected", A_MINUTE);
+}
+
+#[test]
+fn a_pool_that_cannot_be_read_stops_nobody() {
+    let (_turn, cluster) = alone();
+    let test = cluster.test("undecodable");
+    let crd = cluster.kubectl(["get", "crd", "connectionpools.weir.dev", "--output=json"]);
+    let crd: Value = serde_json::from_str(&crd).expect("kubectl writes JSON");
+    let set = |schema: &Value| {
+        let patch =
+            serde_json::json!([{"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema", "value": schema}]);
+        cluster.kubectl(["patch", "crd", "connectionpools.weir.dev", "--type=json", "--patch", &patch.to_string()]);
+    };
+    // A newer version of Weir might let a profile be a number.
+    set(&serde_json::json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}));
+    let odd = "{apiVersion: weir.dev/v1alpha1, kind: ConnectionPool, metadata: {name: odd}, spec: {profile: 7}}";
+    eventually("the looser schema is in force", A_MINUTE, || test.try_apply(odd));
+    let message = awaits(&test, "odd", "Accepted", "False", "Invalid", A_MINUTE);
+    assert!(message.contains("profile"), "{message}");
+    pool(&test, "orders", "");
+    restart(cluster);
+    pool(&test, "later", "");
+    pod(&test, "first", "orders").expect("the pod is taken");
+    awaits(&test, "orders", "Injected", "True", "AllInjected", A_MINUTE);
+    test.kubectl(["delete", "connectionpool", "odd"]);
+    set(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]);
+}

@@ -1,0 +1,125 @@
+//! Probes of an application that pools by itself, and what becomes of what it says.
+
+use super::*;
+
+/// Serves the health contract on port 8080 with 10 connections; `/set/7` makes 7 of them active.
+const APPLICATION: &str = r#"
+import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+active = 0
+class Health(BaseHTTPRequestHandler):
+    def do_GET(self):
+        global active
+        if self.path.startswith("/set/"):
+            active = int(self.path.rsplit("/", 1)[1])
+        percent = active * 10.0
+        body = json.dumps({
+            "status": "healthy" if percent < 90 else "unhealthy",
+            "metrics": {"activeConnections": active, "idleConnections": 0, "waitingRequests": 0, "totalConnections": active, "poolSize": 10},
+            "config": {"min": 1, "max": 10, "idleTimeout": 5000, "connectionTimeout": 3000},
+            "utilization": {"percent": percent, "status": "normal" if percent < 80 else "warning" if percent < 90 else "critical"},
+            "timestamp": "2026-01-01T00:00:00.000Z",
+        }).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_): pass
+ThreadingHTTPServer(("", 8080), Health).serve_forever()
+"#;
+
+fn application(test: &Test, name: &str) {
+    let pod = serde_json::json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": "orders"}},
+        "spec": {"terminationGracePeriodSeconds": 0, "containers": [{
+            "name": "app", "image": "weir.local/psycopg:1", "args": ["-c", APPLICATION],
+            "env": [{"name": "DATABASE_URL", "value": "postgres://u:p@db/shop"}],
+            "readinessProbe": {"httpGet": {"path": "/health/pool", "port": 8080}, "periodSeconds": 1},
+        }]},
+    });
+    test.apply(&pod.to_string());
+    test.kubectl(["wait", "--for=condition=Ready", &format!("pod/{name}"), "--timeout=60s"]);
+}
+
+fn set(test: &Test, pod: &str, active: u32) {
+    test.kubectl([
+        "get",
+        "--raw",
+        &format!("/api/v1/namespaces/{}/pods/{pod}:8080/proxy/set/{active}", test.namespace),
+    ]);
+}
+
+/// A counter of the operator.
+fn metric(cluster: &Cluster, line: &str) -> f64 {
+    let pods = cluster.kubectl([
+        "--namespace=weir-system",
+        "get",
+        "pods",
+        "--selector=app.kubernetes.io/name=weir",
+        "--output=json",
+    ]);
+    let pods: Value = serde_json::from_str(&pods).expect("kubectl writes JSON");
+    let name = pods["items"][0]["metadata"]["name"].as_str().expect("the operator runs");
+    let text =
+        cluster.kubectl(["get", "--raw", &format!("/api/v1/namespaces/weir-system/pods/{name}:8080/proxy/metrics")]);
+    let value = text.lines().find_map(|found| found.strip_prefix(line)).map(|value| value.trim().parse());
+    value.and_then(Result::ok).unwrap_or(0.0)
+}
+
+const MODE_NONE: &str = "  sidecar: {mode: None}\n  probe: {port: 8080, interval: 1s}";
+
+#[test]
+fn a_new_band_is_shown_and_told() {
+    let test = weir().test("band");
+    pool(&test, "orders", MODE_NONE);
+    application(&test, "app");
+    awaits(&test, "orders", "Saturated", "False", "Normal", A_MINUTE);
+    awaits(&test, "orders", "Reachable", "True", "AllAnswer", A_MINUTE);
+    set(&test, "app", 9);
+    let message = awaits(&test, "orders", "Saturated", "True", "Critical", A_MINUTE);
+    assert!(message.contains("90") && message.contains("app"), "{message}");
+    awaits_event(&test, "ConnectionPool", "orders", "Saturated");
+    eventually("the figures are shown", A_MINUTE, || match &test.get("connectionpool", "orders")["status"] {
+        status if status["used"] == "9" && status["utilization"] == "90%" => Ok(()),
+        status => Err(format!("{status}")),
+    });
+    set(&test, "app", 1);
+    awaits(&test, "orders", "Saturated", "False", "Normal", A_MINUTE);
+    awaits_event(&test, "ConnectionPool", "orders", "Recovered");
+
+    test.kubectl(["delete", "pod", "app", "--wait=true"]);
+    awaits(&test, "orders", "Reachable", "Unknown", "NoInstances", A_MINUTE);
+}
+
+#[test]
+fn nothing_is_written_while_nothing_changes() {
+    let test = weir().test("quiet");
+    pool(&test, "orders", MODE_NONE);
+    application(&test, "app");
+    set(&test, "app", 3);
+    eventually("the figures are shown", A_MINUTE, || match &test.get("connectionpool", "orders")["status"] {
+        status if status["used"] == "3" && status["pods"] == "1/1" => Ok(()),
+        status => Err(format!("{status}")),
+    });
+    let version = || test.get("connectionpool", "orders")["metadata"]["resourceVersion"].clone();
+    let probes = || metric(test.cluster, r#"weir_probes_total{result="ok"}"#);
+    // What is on its way, arrives: two rounds without a change.
+    let settled = eventually("the status settles", A_MINUTE, || {
+        let (before, from) = (version(), probes());
+        eventually("two rounds", A_MINUTE, || if probes() >= from + 2.0 { Ok(()) } else { Err("not yet".to_owned()) });
+        if version() == before { Ok(before) } else { Err("it was written".to_owned()) }
+    });
+    let from = probes();
+    eventually("four rounds", A_MINUTE, || if probes() >= from + 4.0 { Ok(()) } else { Err("not yet".to_owned()) });
+    assert_eq!(version(), settled);
+}
+
+#[test]
+fn an_instance_that_does_not_answer_is_named() {
+    let test = weir().test("silent");
+    pool(&test, "orders", MODE_NONE);
+    pod(&test, "deaf", "orders").expect("the pod is taken");
+    let message = awaits(&test, "orders", "Reachable", "False", "InstancesUnreachable", A_MINUTE);
+    assert!(message.contains("deaf"), "{message}");
+    awaits(&test, "orders", "Ready", "True", "InForce", A_MINUTE);
+}
