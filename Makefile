@@ -27,10 +27,12 @@ setup: ## Install what is missing, and build Kubernetes once (10 minutes)
 .PHONY: test
 test: setup fmt-check lint verify-generated ## Everything that continuous integration runs
 	cargo test --all-targets
+	cd tests/cluster/program && go test .
 
 .PHONY: test-unit
 test-unit: ## The tests that need no cluster, in seconds
 	cargo test --lib --bins
+	cd tests/cluster/program && go test .
 
 .PHONY: test-long
 test-long: setup ## The tests that take long too

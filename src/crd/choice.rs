@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// The schema allows the known ones only. Reading takes any, so that a pool written for a newer version is refused by a condition
 /// that names the field, and does not vanish as undecodable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a word")]
 pub enum Choice<T> {
     /// A word of the list.
     Known(T),

@@ -11,12 +11,10 @@ pub mod selector;
 
 use kube::core::{Message, Reason, Rule};
 
-use crate::names;
-use crate::policy::limits::Profile;
-
-use crate::policy::duration;
-
 use super::bounds;
+use crate::names;
+use crate::policy::duration;
+use crate::policy::limits::Profile;
 
 /// See [`names::POOL_NAME_MAX`].
 pub const NAME_LENGTH: &str =
@@ -31,9 +29,8 @@ pub const TIME_RANGE: &str = "{} is {}; set it to at least 1s (1000ms) and at mo
 /// An explicit min above the max in force.
 pub const MIN_WITHIN_MAX: &str =
     "spec.limits.min is {}, above the effective maximum of {}; lower min or raise spec.limits.max";
-/// A variable that can't be one.
-pub const ENV_FORM: &str =
-    "spec.database.env is \"{}\"; use letters, digits and '_', not starting with a digit, such as ORDERS_DATABASE_URL";
+/// A variable that can't be one. The value is not repeated: it may be a connection URL that was pasted into the wrong field.
+pub const ENV_FORM: &str = "spec.database.env is no name of a variable; use letters, digits and '_', not starting with a digit, such as ORDERS_DATABASE_URL";
 /// A variable that Weir writes.
 pub const ENV_FREE: &str =
     "spec.database.env is \"{}\", which Weir sets itself; name the variable that holds the connection URL";
@@ -179,7 +176,7 @@ fn time_in_range(time: &str) -> String {
 // === database ===
 
 pub(super) fn env_form() -> Rule {
-    rule(format!("self.matches('{}')", bounds::ENV_PATTERN), message(ENV_FORM, &[SELF]))
+    rule(format!("self.matches('{}')", bounds::ENV_PATTERN), ENV_FORM.into())
 }
 
 pub(super) fn env_free() -> Rule {

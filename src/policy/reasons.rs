@@ -67,7 +67,7 @@ words! {
         WebhookNotCalled,
         /// Accepted: all rules hold.
         Valid,
-        /// Ready, Accepted, Stalled: a rule is broken.
+        /// Ready, Accepted, Injected, Stalled: a rule is broken.
         Invalid,
         /// Injected: every matching pod has the pool, with the settings of this generation.
         AllInjected,

@@ -5,7 +5,7 @@
 //!
 //! - [`fleet`]: the figures over all instances
 //! - [`conditions`]: one function per condition type
-//! - [`due`]: when a new status is worth a write
+//! - [`mod@due`]: when a new status is worth a write
 
 pub mod conditions;
 pub mod due;
@@ -131,12 +131,15 @@ pub fn status(
     ConnectionPoolStatus {
         observed_generation: Some(observation.generation),
         warnings: valid.map_or_else(Vec::new, |pool| pool.warnings.clone()),
-        pods: Some(format!("{}/{}", observation.fleet.injected, observation.fleet.matched)),
+        // An invalid spec does not say which pods match.
+        pods: match valid {
+            Some(_) => Some(format!("{}/{}", observation.fleet.injected, observation.fleet.matched)),
+            None => old.pods.clone(),
+        },
         used: Some(figures.used.to_string()),
         utilization: Some(format!("{}%", figures.percent())),
         waiting: Some(i64::try_from(figures.waiting).unwrap_or(i64::MAX)),
         reason: Some(conditions::most_serious(&findings).as_str().to_owned()),
-        // An invalid spec says nothing about how the running pods were injected.
         mode: valid.map_or_else(|| old.mode.clone(), |pool| Some(pool.mode.as_str().to_owned())),
         client: valid.map_or_else(|| old.client.clone(), |pool| Some(pool.dialect.id.to_owned())),
         worst_instance: figures.worst.clone(),

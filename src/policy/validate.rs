@@ -5,8 +5,8 @@
 //! file. Nothing here panics on any input, and no rule is checked twice for the same mistake.
 //!
 //! - [`read`]: JSON to a raw pool, with the path of what has a wrong type
-//! - [`selector`], [`value`]: rules of one field
-//! - [`spec`]: the whole, effective values and the rules between fields
+//! - `selector`, `value`: rules of one field
+//! - `spec`: the whole, effective values and the rules between fields
 
 pub mod read;
 mod selector;

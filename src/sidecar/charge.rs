@@ -54,7 +54,7 @@ pub struct Charges {
     boot: BootId,
     next: u64,
     max: u32,
-    charges: BTreeMap<Attempt, Charge>,
+    books: BTreeMap<Attempt, Charge>,
     servers: Servers,
     served: Vec<SocketAddr>,
     authentication_timeout: Option<Duration>,
@@ -70,7 +70,7 @@ impl Charges {
             boot,
             next: 1,
             max,
-            charges: BTreeMap::new(),
+            books: BTreeMap::new(),
             servers: Servers::default(),
             served: Vec::new(),
             authentication_timeout: None,
@@ -86,14 +86,13 @@ impl Charges {
         for left in left {
             let charge = Charge {
                 address: left.address,
-                role: left.role,
                 began: now,
                 backend: left.backend,
                 server: left.server,
                 looking: false,
                 life: Life::unconfirmed(0),
             };
-            self.charges.insert(left.attempt, charge);
+            self.books.insert(left.attempt, charge);
         }
     }
 
@@ -109,33 +108,32 @@ impl Charges {
         self.strand(now);
     }
 
-    /// Before connect(): the permission, or `None` when as much is charged as may be. `role` is the user of the login.
-    pub fn begin(&mut self, now: Duration, address: SocketAddr, role: &[u8]) -> Option<Attempt> {
-        (self.charged() < self.max).then(|| self.open(now, address, role, false))
+    /// Before connect(): the permission, or `None` when as much is charged as may be.
+    pub fn begin(&mut self, now: Duration, address: SocketAddr) -> Option<Attempt> {
+        (self.charged() < self.max).then(|| self.open(now, address, false))
     }
 
     /// The permission for one more login that only looks, where every charge is unconfirmed and so nobody else can look. Not for a
     /// pool with a budget, which has a connection reserved for that.
-    pub fn begin_looking(&mut self, now: Duration, address: SocketAddr, role: &[u8]) -> Option<Attempt> {
+    pub fn begin_looking(&mut self, now: Duration, address: SocketAddr) -> Option<Attempt> {
         (self.looking_due()? <= now).then(|| {
             self.last_looking = Some(now);
-            self.open(now, address, role, true)
+            self.open(now, address, true)
         })
     }
 
     /// When [`Charges::begin_looking`] may next say yes; `None` while it is not needed.
     pub fn looking_due(&self) -> Option<Duration> {
-        let stuck = self.charged() >= self.max && !self.charges.is_empty();
-        let all_unconfirmed = self.charges.values().all(|charge| charge.life != Life::Open);
+        let stuck = self.charged() >= self.max && !self.books.is_empty();
+        let all_unconfirmed = self.books.values().all(|charge| charge.life != Life::Open);
         (stuck && all_unconfirmed).then(|| self.last_looking.map_or(Duration::ZERO, |last| last + LOOKING_INTERVAL))
     }
 
-    fn open(&mut self, now: Duration, address: SocketAddr, role: &[u8], looking: bool) -> Attempt {
+    fn open(&mut self, now: Duration, address: SocketAddr, looking: bool) -> Attempt {
         let attempt = Attempt { boot: self.boot, number: self.next };
         self.next += 1;
-        let charge =
-            Charge { address, role: role.into(), began: now, backend: None, server: None, looking, life: Life::Open };
-        self.charges.insert(attempt, charge);
+        let charge = Charge { address, began: now, backend: None, server: None, looking, life: Life::Open };
+        self.books.insert(attempt, charge);
         attempt
     }
 
@@ -143,12 +141,12 @@ impl Charges {
     /// postmaster never saw us. Not for a connect() that we gave up ourselves, which is [`Charges::lost`]: its handshake may have
     /// ended just then. (Let the kernel time it out, by TCP_USER_TIMEOUT, to know.)
     pub fn failed_before_start(&mut self, attempt: Attempt) {
-        self.charges.remove(&attempt);
+        self.books.remove(&attempt);
     }
 
     /// BackendKeyData came. Must be known, and journalled, before anything that changes the backend's application_name is sent.
     pub fn connected(&mut self, attempt: Attempt, pid: i32) {
-        if let Some(charge) = self.charges.get_mut(&attempt)
+        if let Some(charge) = self.books.get_mut(&attempt)
             && pid != 0
         {
             charge.backend = Some(Backend { pid, started: None });
@@ -158,7 +156,7 @@ impl Charges {
     /// The connection answered [`identify`]. Returns what that frees: the charges of an incarnation that this one replaced, and of
     /// a backend that had the same pid, which a living process can't.
     pub fn identified(&mut self, attempt: Attempt, identity: Identity, now: Duration) -> Vec<Attempt> {
-        let Some(charge) = self.charges.get_mut(&attempt) else { return Vec::new() };
+        let Some(charge) = self.books.get_mut(&attempt) else { return Vec::new() };
         charge.server = Some(identity.incarnation);
         let pid = charge.backend.as_mut().map(|backend| {
             backend.started = Some(identity.backend_started);
@@ -176,12 +174,12 @@ impl Charges {
 
     /// EOF was received (recv() gave 0): the backend is gone.
     pub fn eof(&mut self, attempt: Attempt) {
-        self.charges.remove(&attempt);
+        self.books.remove(&attempt);
     }
 
     /// The socket ended without EOF: closed here, timed out, or reset. The charge stays.
     pub fn lost(&mut self, attempt: Attempt) {
-        if let Some(charge) = self.charges.get_mut(&attempt)
+        if let Some(charge) = self.books.get_mut(&attempt)
             && charge.life == Life::Open
         {
             charge.life = Life::unconfirmed(self.next);
@@ -192,7 +190,7 @@ impl Charges {
     /// When a look may next decide something; `None` while nothing is unconfirmed.
     pub fn look_due(&self) -> Option<Duration> {
         let timeout = self.authentication_timeout();
-        self.charges
+        self.books
             .values()
             .filter_map(|charge| charge.decidable(timeout))
             .min()
@@ -205,20 +203,16 @@ impl Charges {
         if self.look_due()? > now {
             return None;
         }
-        let through = self.charges.get(&via).filter(|charge| charge.life == Life::Open)?;
-        let (address, server, role) = (through.address, through.server?, through.role.clone());
+        let through = self.books.get(&via).filter(|charge| charge.life == Life::Open)?;
+        let (address, server) = (through.address, through.server?);
         let timeout = self.authentication_timeout();
         let asked: Vec<_> = self
-            .charges
+            .books
             .iter()
             .filter(|(_, charge)| charge.decidable(timeout).is_some_and(|due| due <= now))
             .filter(|(_, charge)| charge.may_be_on(address, server))
             .take(look::ASKED_MAX)
-            .map(|(attempt, charge)| look::Asked {
-                attempt: *attempt,
-                pid: charge.backend.map(|backend| backend.pid),
-                hidden: charge.role != role,
-            })
+            .map(|(attempt, charge)| look::Asked { attempt: *attempt, pid: charge.backend.map(|backend| backend.pid) })
             .collect();
         if self.last_look.replace(now).is_some() {
             self.look_interval = (self.look_interval * 2).min(LOOK_INTERVAL_MAX);
@@ -229,10 +223,10 @@ impl Charges {
     /// The answer of a look, received `now`. Returns what was freed.
     pub fn looked(&mut self, look: &Look, answer: &Answer, now: Duration) -> Vec<Attempt> {
         let mut freed = self.sighted(look.via(), answer.incarnation, answer.authentication_timeout, now);
-        let Some(through) = self.charges.get(&look.via()).map(|charge| charge.address) else { return freed };
+        let Some(through) = self.books.get(&look.via()).map(|charge| charge.address) else { return freed };
         let timeout = self.authentication_timeout();
         for asked in look.asked() {
-            let Some(charge) = self.charges.get_mut(&asked.attempt) else { continue };
+            let Some(charge) = self.books.get_mut(&asked.attempt) else { continue };
             if charge.address == through {
                 charge.bound(answer.incarnation, u64::MAX);
             }
@@ -241,7 +235,7 @@ impl Charges {
             }
             let row = answer.rows.iter().find(|row| charge.shows(asked.attempt, row));
             if charge.looked(row, look.sent(), now, timeout) {
-                self.charges.remove(&asked.attempt);
+                self.books.remove(&asked.attempt);
                 freed.push(asked.attempt);
             }
         }
@@ -269,17 +263,17 @@ impl Charges {
 
     /// Attempts of earlier boots that are still charged.
     pub fn inherited(&self) -> u32 {
-        let count = self.charges.keys().filter(|attempt| attempt.boot != self.boot).count();
+        let count = self.books.keys().filter(|attempt| attempt.boot != self.boot).count();
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
     /// Every attempt on the books, stranded ones included.
     pub fn attempts(&self) -> impl Iterator<Item = Attempt> {
-        self.charges.keys().copied()
+        self.books.keys().copied()
     }
 
     fn count(&self, which: impl Fn(&Charge) -> bool) -> u32 {
-        u32::try_from(self.charges.values().filter(|charge| which(charge)).count()).unwrap_or(u32::MAX)
+        u32::try_from(self.books.values().filter(|charge| which(charge)).count()).unwrap_or(u32::MAX)
     }
 
     fn authentication_timeout(&self) -> Duration {
@@ -288,12 +282,12 @@ impl Charges {
 
     /// `via` reached `incarnation`. Frees the charges of those that it replaced at the same address.
     fn sighted(&mut self, via: Attempt, incarnation: Incarnation, timeout: Duration, now: Duration) -> Vec<Attempt> {
-        let Some(address) = self.charges.get(&via).map(|charge| charge.address) else { return Vec::new() };
+        let Some(address) = self.books.get(&via).map(|charge| charge.address) else { return Vec::new() };
         // A reload may have lowered it since an attempt began.
         self.authentication_timeout = Some(self.authentication_timeout.map_or(timeout, |known| known.max(timeout)));
         let number = if via.boot == self.boot { via.number } else { 0 };
         if self.servers.sighted(address, incarnation, number, self.next) {
-            for charge in self.charges.values_mut().filter(|charge| charge.address == address) {
+            for charge in self.books.values_mut().filter(|charge| charge.address == address) {
                 charge.bound(incarnation, number);
             }
         }
@@ -301,7 +295,7 @@ impl Charges {
         if let Some(current) = self.servers.only(address) {
             let here = |charge: &Charge| charge.address == address;
             let alive: Vec<_> = self
-                .charges
+                .books
                 .values()
                 .filter(|charge| here(charge) && charge.life == Life::Open)
                 .filter_map(|charge| charge.server)
@@ -313,13 +307,13 @@ impl Charges {
             };
             freed = self.free(gone);
         }
-        self.servers.forget_all_but(|address| self.charges.values().any(|charge| charge.address == *address));
+        self.servers.forget_all_but(|address| self.books.values().any(|charge| charge.address == *address));
         self.strand(now);
         freed
     }
 
     fn free(&mut self, gone: impl Fn(&Charge) -> bool) -> Vec<Attempt> {
-        self.charges.extract_if(.., |_, charge| gone(charge)).map(|(attempt, _)| attempt).collect()
+        self.books.extract_if(.., |_, charge| gone(charge)).map(|(attempt, _)| attempt).collect()
     }
 
     /// See [`Charges::serve`]. A charge is stranded while its address is not among those served, at least one of these has been
@@ -328,7 +322,7 @@ impl Charges {
     fn strand(&mut self, now: Duration) {
         let timeout = self.authentication_timeout();
         let seen: Vec<_> = self.served.iter().filter_map(|address| self.servers.current(*address)).collect();
-        for charge in self.charges.values_mut() {
+        for charge in self.books.values_mut() {
             let Life::Unconfirmed { stranded, .. } = &mut charge.life else { continue };
             *stranded = !seen.is_empty()
                 && !self.served.contains(&charge.address)

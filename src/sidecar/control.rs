@@ -26,7 +26,6 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::figures::{Command, Commander, Request};
 use super::target::Target;
 use alarm::Watch;
-use resolve::Resolver;
 
 pub use panel::Panel;
 pub use url_file::{UrlFile, UrlFileError};
@@ -90,18 +89,18 @@ impl Control {
         std::thread::Builder::new()
             .name("control".to_owned())
             .stack_size(STACK_BYTES)
-            .spawn(move || self.run(&runtime, listener, signals))
+            .spawn(move || self.run(runtime, listener, signals))
             .map_err(ControlError::Start)
     }
 
-    fn run(self, runtime: &Runtime, listener: tokio::net::TcpListener, signals: Signals) {
+    fn run(self, runtime: Runtime, listener: tokio::net::TcpListener, signals: Signals) {
         let _lost = AbortIfLost;
         runtime.block_on(async move {
             let panel = Arc::new(self.panel);
             let serving = serve::serve(listener, Arc::clone(&panel));
             let ticking = tick(&panel, self.url_file, &self.commander);
             let stopping = stop(&panel, signals, &self.commander);
-            let resolving = Resolver::new(self.commander.clone()).run(self.requests);
+            let resolving = resolve::resolve(self.commander.clone(), self.requests);
             tokio::select! {
                 never = serving => match never {},
                 never = ticking => match never {},
@@ -109,6 +108,8 @@ impl Control {
                 () = resolving => {}
             }
         });
+        // Without waiting for a look-up that is stuck: the process is to end now.
+        runtime.shutdown_background();
     }
 }
 

@@ -130,6 +130,8 @@ struct Server {
     /// A cancel request for it is on its way; another one was asked for meanwhile.
     canceling: bool,
     cancel_again: bool,
+    /// The name of our login has come back, so the identity is off.
+    bare: bool,
     /// Must not be used again.
     stained: bool,
     since: Instant,

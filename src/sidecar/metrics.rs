@@ -55,7 +55,7 @@ impl Collector for Scrape {
         let figures = &*self.figures;
         let mut out = Out(encoder);
         out.info("build", "What runs here", [("version", env!("CARGO_PKG_VERSION")), ("boot", &self.boot)])?;
-        out.gauge("start_time_seconds", "When this boot started, seconds since 1970", self.started)?;
+        out.gauge("start_time_seconds", "When this boot started, seconds since 1970", &self.started)?;
         out.gauges(
             "connections",
             "Server connections: active is attached to a client, unconfirmed is ended here and perhaps not yet in PostgreSQL",
@@ -66,12 +66,12 @@ impl Collector for Scrape {
                 ("unconfirmed", read(&figures.unconfirmed)),
             ],
         )?;
-        out.gauge("charged", "Connections that this instance may be costing PostgreSQL", read(&figures.charged))?;
-        out.gauge("max", "Most connections that this instance may hold", read(&figures.max))?;
-        out.gauge("clients", "Clients that are logged in", read(&figures.clients))?;
-        out.gauge("waiting", "Clients that wait for a server connection", read(&figures.waiting))?;
+        out.gauge("charged", "Connections that this instance may be costing PostgreSQL", &read(&figures.charged))?;
+        out.gauge("max", "Most connections that this instance may hold", &read(&figures.max))?;
+        out.gauge("clients", "Clients that are logged in", &read(&figures.clients))?;
+        out.gauge("waiting", "Clients that wait for a server connection", &read(&figures.waiting))?;
         if let Some(reachable) = figures.reachable() {
-            out.gauge("database_reachable", "Whether the last login at PostgreSQL succeeded", i64::from(reachable))?;
+            out.gauge("database_reachable", "Whether the last login at PostgreSQL succeeded", &i64::from(reachable))?;
         }
         out.counter("clients_accepted", "Clients accepted", total(&figures.clients_accepted))?;
         out.counter("acquired", "Server connections given to a client", total(&figures.acquired))?;
@@ -115,8 +115,8 @@ impl Out<'_> {
         self.0.encode_descriptor(name, help, None, MetricType::Info)?.encode_info(&labels)
     }
 
-    fn gauge(&mut self, name: &str, help: &str, value: impl EncodeGaugeValue) -> fmt::Result {
-        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+    fn gauge(&mut self, name: &str, help: &str, value: &impl EncodeGaugeValue) -> fmt::Result {
+        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(value)
     }
 
     fn gauges<const N: usize>(&mut self, name: &str, help: &str, label: &str, rows: [(&str, i64); N]) -> fmt::Result {

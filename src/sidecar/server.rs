@@ -45,6 +45,8 @@ pub enum Purpose {
     IdentifyAgain,
     /// A client waits for its start-up parameters to be set.
     Dress,
+    /// A client has reset all settings: its start-up parameters are set again.
+    DressAgain,
     /// Everything that a client left is thrown away.
     Reset,
     /// Which of our lost backends are still there?

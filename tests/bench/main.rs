@@ -7,7 +7,7 @@ mod client;
 #[path = "../it/support/guarded.rs"]
 mod guarded;
 #[path = "../it/support/postgres.rs"]
-#[allow(dead_code, reason = "each test binary uses its own part")]
+#[allow(dead_code, clippy::panic, clippy::unwrap_used, reason = "made for tests, of which each uses its own part")]
 mod postgres;
 #[path = "../it/support/sidecar.rs"]
 mod sidecar;

@@ -41,7 +41,8 @@ impl Table {
             lines.push_str(&line.to_string());
             lines.push('\n');
         }
-        fs::write(file, lines).expect("the directory was made");
+        fs::create_dir_all(file.parent().expect("it has a folder")).expect("the target directory is ours");
+        fs::write(file, lines).expect("the target directory is ours");
         println!("\nwritten to {}", file.display());
     }
 }

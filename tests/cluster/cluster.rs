@@ -32,11 +32,12 @@ mod test;
 mod wait;
 mod weir;
 
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use serde_json::Value;
 
@@ -61,6 +62,8 @@ pub struct Cluster {
     place: Value,
     /// Absent where the cluster was there before us.
     process: Option<Child>,
+    /// The images that this process has loaded: each once, however many tests ask.
+    loaded: Mutex<HashSet<String>>,
 }
 
 /// The cluster of this test binary, started by the first test that asks. With `WEIR_CLUSTER` it is the running one whose
@@ -100,7 +103,7 @@ impl Cluster {
         let mut output = BufReader::new(process.stdout.take().expect("it is piped"));
         let read = output.read_line(&mut line);
         assert!(read.is_ok_and(|n| n > 0), "the cluster did not start (why is said above): {:?}", process.wait());
-        Self { dir, place: command::parse("weir-cluster up", &line), process: Some(process) }
+        Self { dir, place: command::parse("weir-cluster up", &line), process: Some(process), loaded: Mutex::default() }
     }
 
     /// Uses a cluster that runs already, and leaves it running.
@@ -108,7 +111,12 @@ impl Cluster {
         let file = dir.join("cluster.json");
         let text =
             std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("no cluster runs in {}: {e}", dir.display()));
-        Self { dir: dir.to_path_buf(), place: command::parse("cluster.json", &text), process: None }
+        Self {
+            dir: dir.to_path_buf(),
+            place: command::parse("cluster.json", &text),
+            process: None,
+            loaded: Mutex::default(),
+        }
     }
 
     /// The directory of the cluster, with a log of each component under `log/`.
@@ -198,9 +206,14 @@ impl Cluster {
         self.control(&["exec"], arguments)
     }
 
-    /// Packs an image and gives it to the container runtime: pods find it by its name.
+    /// Packs an image and gives it to the container runtime, once: pods find it by its name.
     pub fn load(&self, image: &Image) {
-        self.load_archive(&image.pack());
+        // Held meanwhile, so that another test waits until the image is there. A test that failed here has left no harm.
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if !loaded.contains(image.name()) {
+            self.load_archive(&image.pack());
+            loaded.insert(image.name().to_owned());
+        }
     }
 
     /// Gives an image archive to the container runtime.

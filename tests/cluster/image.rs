@@ -21,6 +21,11 @@ impl Image {
         Self { name: name.to_owned(), add: Vec::new(), env: Vec::new(), user: "65532:65532".to_owned(), entrypoint }
     }
 
+    /// What pods write.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Adds a file or a tree of this machine at a path of the image.
     #[must_use]
     pub fn add(mut self, source: impl AsRef<Path>, path: &str) -> Self {

@@ -85,6 +85,7 @@ fn the_api_server_and_rust_refuse_the_same_pools() {
     let mut rules = schema::rules(&definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]);
     let mut cases = by_hand::cases();
     assert!(cases.len() >= 60, "{} by hand", cases.len());
+    cases.extend(by_hand::examples());
     cases.extend(objects::one_change_each());
     cases.extend(objects::several_changes_each(300));
     let mut differences = Vec::new();

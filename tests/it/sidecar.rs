@@ -13,7 +13,7 @@ mod sidecar;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -371,6 +371,17 @@ fn an_idle_sidecar_ends_at_once_and_a_killed_one_leaves_unknown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_name_is_looked_up_and_its_addresses_are_tried_in_turn() {
+    let database = guarded::database();
+    // PostgreSQL listens on 127.0.0.1 alone, and the name may lead to ::1 first.
+    let sidecar = Options::new(&database.url().replace("127.0.0.1", "localhost"), 1, 1).start();
+    let client = Client::of(&sidecar, &database).await;
+    client.run("select 1").await.expect("there is a server connection");
+    assert_eq!(database.connections(), 1);
+    client.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_unreachable_database_is_a_figure_and_not_the_sidecars_end() {
     let sidecar = Options::new("postgres://app:canary-unreachable@127.0.0.1:1/app?sslmode=disable", 1, 2).start();
     let report = sidecar.until("a login has failed", |report| report.database.is_some());
@@ -381,6 +392,38 @@ async fn an_unreachable_database_is_a_figure_and_not_the_sidecars_end() {
     assert_eq!(sidecar.request("GET", "/livez").0, 200);
     assert_eq!(sidecar.metric("weir_sidecar_database_reachable").to_string(), "0");
     assert!(!sidecar.log().contains("canary"), "{}", sidecar.log());
+}
+
+#[test]
+fn no_other_process_may_read_its_memory_and_no_core_is_written() {
+    const NOBODY: u32 = 65534;
+    let mut options = Options::new("postgres://app:canary@127.0.0.1:1/app", 1, 1);
+    options.user = rustix::process::getuid().is_root().then_some(NOBODY);
+    let sidecar = options.start();
+    let process = Path::new("/proc").join(sidecar.pid().to_string());
+    // proc(5): the files of a process that is not dumpable belong to root, whoever runs it.
+    assert_eq!(fs::metadata(process.join("environ")).expect("it runs").uid(), 0);
+    let status = fs::read_to_string(process.join("status")).expect("it runs");
+    assert!(!status.contains("\nUid:\t0"), "else this shows nothing: {status}");
+    let limits = fs::read_to_string(process.join("limits")).expect("it runs");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("proc(5)");
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"]);
+}
+
+#[test]
+fn the_docs_list_every_metric() {
+    let database = guarded::database();
+    let sidecar = Options::new(&database.url(), 1, 1).start();
+    sidecar.until("the last metric is there", |report| report.database.is_some());
+    let text = sidecar.get("/metrics");
+    let served = text.lines().filter_map(|line| {
+        let (name, kind) = line.strip_prefix("# TYPE ")?.split_once(' ')?;
+        Some(format!("| `{name}` | {kind} |"))
+    });
+    let docs = include_str!("../../docs/sidecar.md");
+    let documented = docs.lines().filter(|line| line.starts_with("| `weir_sidecar_"));
+    let documented = documented.map(|line| line.split('|').take(3).collect::<Vec<_>>().join("|") + "|");
+    assert_eq!(served.collect::<Vec<_>>(), documented.collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -399,9 +442,6 @@ async fn no_credential_shows_anywhere() {
     let client = Client::of(&sidecar, &database).await;
     client.run("select 'canary-literal'").await.expect("there is a server connection");
     seen(&sidecar, "while it works");
-    let limits = fs::read_to_string(format!("/proc/{}/limits", sidecar.pid())).expect("it runs");
-    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("proc(5)");
-    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"]);
     client.leave().await;
     sidecar.terminate();
     let end = sidecar.wait();

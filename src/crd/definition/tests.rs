@@ -122,13 +122,65 @@ fn kubectl_and_kstatus_find_what_they_need() {
     });
 }
 
-/// The same CEL that the API server runs, here without one.
+/// Numbers in texts are those in force.
+#[test]
+fn words_have_the_numbers_of_the_bounds() {
+    use crate::crd::rules;
+    use crate::policy::limits::Profile;
+
+    let schema = schema();
+    let text = |field: &str| schema.pointer(field).and_then(Value::as_str).unwrap().to_owned();
+    let limits = "/properties/spec/properties/limits/properties";
+    for field in ["min", "max"] {
+        assert!(text(&format!("{limits}/{field}/description")).contains(&format!("1 to {};", bounds::CONNECTIONS_MAX)));
+    }
+    assert!(text(&format!("{limits}/min/description")).contains(&format!("More than {} gives", bounds::MIN_WARNING)));
+    assert!(text(&format!("{limits}/max/description")).contains(&format!("More than {} gives", bounds::MAX_WARNING)));
+    assert!(rules::MIN_WARNING.contains(&format!("above {}:", bounds::MIN_WARNING)));
+    assert!(rules::MAX_WARNING.contains(&format!("above {}:", bounds::MAX_WARNING)));
+    assert!(rules::NAME_LENGTH.contains(&format!("at most {} ", crate::names::POOL_NAME_MAX)));
+    for profile in [Profile::Development, Profile::Test, Profile::Production] {
+        let limits = profile.limits();
+        let time = crate::policy::duration::format;
+        let (idle, connect) = (time(limits.idle_timeout), time(limits.connection_timeout));
+        let words = format!(
+            "`{}` is min {}, max {}, idleTimeout {idle}, connectionTimeout {connect}",
+            profile.as_str(),
+            limits.min,
+            limits.max
+        );
+        assert!(text("/properties/spec/properties/profile/description").contains(&words), "{words}");
+    }
+}
+
+/// The same CEL that the API server runs, here without one: a quick look before `tests/it/crd.rs` has the last word.
 #[test]
 fn examples_break_no_rule() {
     for pool in crate::policy::validate::tests::examples() {
-        let mut pool = serde_json::to_value(pool).unwrap();
-        pool["metadata"]["generateName"] = json!("");
+        let pool = serde_json::to_value(pool).unwrap();
         let outcome = kube::core::cel::Validator::new().validate(&schema(), &pool, None);
         assert!(outcome.is_ok(), "{}: {outcome:?}", pool["metadata"]["name"]);
     }
+}
+
+#[test]
+fn cel_and_rust_refuse_alike() {
+    let cases: Vec<Value> = serde_saphyr::from_str(include_str!("../../../tests/it/crd/by_hand.yaml")).unwrap();
+    let (mut judged, mut refused) = (0, 0);
+    for case in cases.iter().filter(|case| case.get("spec").is_some_and(|spec| spec.get("profile").is_some())) {
+        let metadata = case.get("metadata").cloned().unwrap_or_else(|| json!({"name": "existing"}));
+        let object = json!({"apiVersion": "weir.dev/v1alpha1", "kind": "ConnectionPool", "metadata": metadata, "spec": case["spec"]});
+        // Types and words are the schema's part.
+        let Ok(pool) = crate::policy::validate::read::read(&object) else { continue };
+        let rust = crate::policy::validate::validate(&pool).err().unwrap_or_default();
+        let pool = serde_json::to_value(pool).unwrap();
+        let cel = kube::core::cel::Validator::new().validate(&schema(), &pool, None).err();
+        judged += 1;
+        for error in cel.as_ref().map(kube::core::cel::ValidationErrors::as_slice).unwrap_or_default() {
+            refused += 1;
+            let known = rust.iter().any(|violation| violation.message == error.message);
+            assert!(known, "{}: CEL says {:?}, Rust {rust:?}", case["name"], error.message);
+        }
+    }
+    assert!(judged > 50 && refused > 25, "{judged} judged, {refused} refused");
 }

@@ -92,7 +92,7 @@ pub(in crate::crd) fn values_required() -> Rule {
 
 pub(in crate::crd) fn values_forbidden() -> Rule {
     rule(
-        "self.operator in ['In', 'NotIn'] || !has(self.values) || self.values.size() == 0",
+        "!(self.operator in ['Exists', 'DoesNotExist']) || !has(self.values) || self.values.size() == 0",
         message(VALUES_FORBIDDEN, &["self.operator"]),
     )
     .reason(Reason::FieldValueForbidden)

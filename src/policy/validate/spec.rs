@@ -129,8 +129,8 @@ fn env(spec: &ConnectionPoolSpec, found: &mut Violations) -> String {
     let field = "spec.database.env";
     let taken = env.starts_with(bounds::ENV_PREFIX) || bounds::ENV_TAKEN.contains(&env);
     let _ = found.length(field, env, bounds::ENV_LENGTH)
-        && found.form(field, is_env(env), rules::ENV_FORM, &[&env])
-        && found.form(field, !taken, rules::ENV_FREE, &[&env]);
+        && found.hold(field, is_env(env), rules::ENV_FORM, &[])
+        && found.hold(field, !taken, rules::ENV_FREE, &[&env]);
     env.to_owned()
 }
 
@@ -139,7 +139,7 @@ fn placeholders(spec: &ConnectionPoolSpec, mode: Option<Mode>, found: &mut Viola
     let mut name = |field: &str, name: Option<&String>| {
         let Some(name) = name else { return names::PLACEHOLDER.to_owned() };
         let _ = found.length(field, name, bounds::IDENTIFIER_LENGTH)
-            && found.form(field, is_identifier(name), rules::IDENTIFIER, &[&field, name]);
+            && found.hold(field, is_identifier(name), rules::IDENTIFIER, &[&field, name]);
         needs_pooler(field, mode, found);
         name.clone()
     };
@@ -178,8 +178,8 @@ fn probe(spec: Option<&ProbeSpec>, mode: Option<Mode>, found: &mut Violations) -
     let field = "spec.probe.path";
     let path = spec.path.as_deref().unwrap_or(bounds::PROBE_PATH);
     let _ = found.length(field, path, bounds::PATH_LENGTH)
-        && found.form(field, is_path(path), rules::PATH_FORM, &[&path])
-        && found.form(field, path == bounds::PROBE_PATH || mode != Some(Mode::Pooler), rules::PATH_DEFAULT, &[&path]);
+        && found.hold(field, is_path(path), rules::PATH_FORM, &[&path])
+        && found.hold(field, path == bounds::PROBE_PATH || mode != Some(Mode::Pooler), rules::PATH_DEFAULT, &[&path]);
     let field = "spec.probe.port";
     let port = spec.port.and_then(|port| found.number(field, port, 1, i64::from(u16::MAX)));
     match mode {

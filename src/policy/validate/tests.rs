@@ -122,6 +122,17 @@ fn a_refusal_names_field_value_and_remedy() {
 }
 
 #[test]
+fn a_url_in_the_wrong_field_is_not_repeated() {
+    let pasted = json!({"profile": "test", "selector": {"matchLabels": {"app": "a"}}, "database": {"env": "postgresql://u:secret@h/d"}});
+    assert_eq!(
+        refusals(&pasted),
+        [
+            "spec.database.env is no name of a variable; use letters, digits and '_', not starting with a digit, such as ORDERS_DATABASE_URL"
+        ]
+    );
+}
+
+#[test]
 fn a_word_of_a_newer_version_is_refused_at_its_field() {
     let newer = json!({
         "profile": "test", "selector": {"matchLabels": {"app": "a"}}, "sidecar": {"mode": "Observer", "poolMode": "transaction"},
@@ -151,6 +162,7 @@ fn wrong_types_are_named_by_their_path() {
         (json!({"limits": {"max": "20"}}), "spec.limits.max"),
         (json!({"limits": [1, 2]}), "spec.limits"),
         (json!({"selector": {"matchExpressions": [{"key": 5}]}}), "spec.selector.matchExpressions[0].key"),
+        (json!({"profile": 5}), "spec.profile"),
         (Value::Null, "spec"),
     ] {
         let violation = read::read(&object(spec)).unwrap_err();

@@ -80,12 +80,12 @@ impl Violations {
         self.add(field, "{} is \"{}\"; set it to one of {}", &[&field, &word, &all.join(", ")]);
     }
 
-    /// A text of ASCII characters: the first out of `first`, the others out of `rest`. `text` is the rule's words, to be filled with `values`.
-    pub fn form(&mut self, field: &str, matches: bool, text: &str, values: &[&dyn Display]) -> bool {
-        if !matches {
+    /// Notes a rule in its own words unless it holds; returns whether it does.
+    pub fn hold(&mut self, field: &str, holds: bool, text: &str, values: &[&dyn Display]) -> bool {
+        if !holds {
             self.add(field, text, values);
         }
-        matches
+        holds
     }
 }
 

@@ -37,8 +37,6 @@ pub struct Left {
     pub attempt: Attempt,
     /// Where to.
     pub address: SocketAddr,
-    /// As whom.
-    pub role: Box<[u8]>,
     /// Once known.
     pub backend: Option<Backend>,
     /// Once known.
@@ -100,7 +98,6 @@ impl Life {
 #[derive(Debug)]
 pub(super) struct Charge {
     pub(super) address: SocketAddr,
-    pub(super) role: Box<[u8]>,
     pub(super) began: Duration,
     pub(super) backend: Option<Backend>,
     /// Exact once identified; else the first incarnation seen at the address after the socket had ended, so this one or an earlier
@@ -162,12 +159,7 @@ impl Charge {
                         _ => true,
                     }
             }
-            None => match &row.application_name {
-                Some(name) => **name == *attempt.application_name().as_bytes(),
-                // Hidden from our role: it may be ours if it is of the role that the attempt used. Names beyond ASCII may be
-                // spelled otherwise in another database's encoding.
-                None => row.role.as_deref().is_none_or(|role| *role == *self.role || !self.role.is_ascii()),
-            },
+            None => row.application_name.as_deref() == Some(attempt.application_name().as_bytes()),
         }
     }
 
@@ -179,10 +171,7 @@ impl Charge {
             match &mut self.backend {
                 Some(backend) => backend.started = backend.started.or(row.started),
                 // Found by its name: from now on it is known by its pid.
-                None if row.application_name.is_some() => {
-                    self.backend = Some(Backend { pid: row.pid, started: row.started });
-                }
-                None => {}
+                None => self.backend = Some(Backend { pid: row.pid, started: row.started }),
             }
             return false;
         }
@@ -190,12 +179,10 @@ impl Charge {
             return false;
         }
         let Life::Unconfirmed { missed, .. } = &mut self.life else { return false };
-        match *missed {
-            Some(first) => sent >= first + CONFIRMATION,
-            None => {
-                *missed = Some(now);
-                false
-            }
+        if let Some(first) = *missed {
+            return sent >= first + CONFIRMATION;
         }
+        *missed = Some(now);
+        false
     }
 }

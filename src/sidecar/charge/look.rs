@@ -74,21 +74,17 @@ pub struct Look {
 pub(super) struct Asked {
     pub(super) attempt: Attempt,
     pub(super) pid: Option<i32>,
-    /// Its role is not that of the connection that looks, which then can't see its application_name.
-    pub(super) hidden: bool,
 }
 
-/// One backend in pg_stat_activity. Everything but the pid may be hidden from our role.
+/// One backend in pg_stat_activity, which shows pid and application_name of every backend to every role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// Process.
     pub pid: i32,
-    /// `backend_start`.
+    /// `backend_start`; hidden where the backend is another role's (the URL may have changed its user).
     pub started: Option<u64>,
     /// Now, which is the one of its start until a client sets another.
     pub application_name: Option<Box<[u8]>>,
-    /// `usename`.
-    pub role: Option<Box<[u8]>>,
 }
 
 /// What a look found.
@@ -133,8 +129,8 @@ impl Look {
 
     /// The statement. `system` is [`Incarnation::system`] of `via`: 0 leaves the system identifier out of this question too.
     ///
-    /// It returns the server once for each backend that is asked about (by pid, or by the application_name of its start), and for
-    /// each whose name is hidden where one of these may be ours; and once without a backend where there is none.
+    /// It returns the server once for each backend that is asked about, by pid or by the application_name of its start, and once
+    /// without a backend where there is none.
     pub fn sql(&self, system: u64) -> String {
         let server = if system == 0 { SERVER_WITHOUT_SYSTEM } else { SERVER };
         let mut pids = String::new();
@@ -147,17 +143,12 @@ impl Look {
                 None => write!(names, "{}{}", separator(&names), asked.attempt.application_name()),
             };
         }
-        let hidden = if self.asked.iter().any(|asked| asked.hidden && asked.pid.is_none()) {
-            " OR (a.application_name IS NULL AND a.usename IS NOT NULL)"
-        } else {
-            ""
-        };
         format!(
             "SELECT s.system, s.started, s.timeout, a.pid, \
-             pg_catalog.encode(pg_catalog.timestamptz_send(a.backend_start), 'hex'), a.application_name, a.usename \
+             pg_catalog.encode(pg_catalog.timestamptz_send(a.backend_start), 'hex'), a.application_name \
              FROM ({server}) s LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) ANY \
              ('{{{pids}}}'::pg_catalog.int4[]) OR a.application_name OPERATOR(pg_catalog.=) ANY \
-             ('{{{names}}}'::pg_catalog.text[]){hidden}"
+             ('{{{names}}}'::pg_catalog.text[])"
         )
     }
 }
@@ -178,7 +169,7 @@ impl Answer {
     pub fn parse<'a>(rows: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, LookError> {
         let mut answer: Option<Self> = None;
         for row in rows {
-            let [system, started, timeout, pid, backend_started, application_name, role] = columns(row)?;
+            let [system, started, timeout, pid, backend_started, application_name] = columns(row)?;
             let (incarnation, authentication_timeout) = server(system, started, timeout)?;
             let answer = answer.get_or_insert_with(|| Self { incarnation, authentication_timeout, rows: Vec::new() });
             if answer.incarnation != incarnation {
@@ -192,7 +183,6 @@ impl Answer {
                 pid: number(Some(pid))?,
                 started: backend_started.map(|text| hex(Some(text))).transpose()?,
                 application_name: application_name.map(Into::into),
-                role: role.map(Into::into),
             });
         }
         answer.ok_or(LookError::Rows)

@@ -7,8 +7,7 @@ use super::*;
 const BOOT: BootId = BootId([7; 16]);
 const SERVER: Incarnation = Incarnation { system: 1, started: 100 };
 const RESTARTED: Incarnation = Incarnation { system: 1, started: 200 };
-const TIMEOUT: Duration = Duration::from_secs(60);
-const ROLE: &[u8] = b"app";
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 fn address() -> SocketAddr {
     "192.0.2.1:5432".parse().unwrap()
@@ -28,7 +27,7 @@ fn identity(incarnation: Incarnation, backend_started: u64) -> Identity {
 
 /// A connection that has logged in as `pid` and told who its server is.
 fn connect(charges: &mut Charges, pid: i32, incarnation: Incarnation, now: Duration) -> Attempt {
-    let attempt = charges.begin(now, address(), ROLE).expect("room for one more");
+    let attempt = charges.begin(now, address()).expect("room for one more");
     charges.connected(attempt, pid);
     charges.identified(attempt, identity(incarnation, pid.unsigned_abs().into()), now);
     attempt
@@ -39,7 +38,7 @@ fn answer(rows: &[Row]) -> Answer {
 }
 
 fn row(pid: i32, started: u64) -> Row {
-    Row { pid, started: Some(started), application_name: Some((*b"psql").into()), role: Some(ROLE.into()) }
+    Row { pid, started: Some(started), application_name: Some((*b"psql").into()) }
 }
 
 fn look(charges: &mut Charges, via: Attempt, rows: &[Row], sent: Duration, received: Duration) -> Vec<Attempt> {
@@ -50,15 +49,15 @@ fn look(charges: &mut Charges, via: Attempt, rows: &[Row], sent: Duration, recei
 #[test]
 fn permits_up_to_the_maximum() {
     let mut charges = charges(2);
-    let first = charges.begin(seconds(0), address(), ROLE).unwrap();
-    charges.begin(seconds(0), address(), ROLE).unwrap();
-    assert_eq!(charges.begin(seconds(0), address(), ROLE), None);
+    let first = charges.begin(seconds(0), address()).unwrap();
+    charges.begin(seconds(0), address()).unwrap();
+    assert_eq!(charges.begin(seconds(0), address()), None);
     charges.failed_before_start(first);
     assert_eq!(charges.charged(), 1);
     charges.limit(1);
-    assert_eq!(charges.begin(seconds(0), address(), ROLE), None);
+    assert_eq!(charges.begin(seconds(0), address()), None);
     charges.limit(2);
-    assert!(charges.begin(seconds(0), address(), ROLE).is_some());
+    assert!(charges.begin(seconds(0), address()).is_some());
 }
 
 #[test]
@@ -118,10 +117,10 @@ fn a_later_process_with_the_same_pid_is_another() {
 #[test]
 fn a_pid_that_serves_another_connection_of_ours_serves_no_older_one() {
     let mut charges = charges(2);
-    let old = charges.begin(seconds(0), address(), ROLE).unwrap();
+    let old = charges.begin(seconds(0), address()).unwrap();
     charges.connected(old, 7);
     charges.lost(old);
-    let new = charges.begin(seconds(1), address(), ROLE).unwrap();
+    let new = charges.begin(seconds(1), address()).unwrap();
     charges.connected(new, 7);
     assert_eq!(charges.identified(new, identity(SERVER, 9), seconds(1)), [old]);
 }
@@ -131,9 +130,9 @@ fn a_row_of_another_role_counts_as_ours() {
     let mut charges = charges(2);
     let (via, ours) = (connect(&mut charges, 1, SERVER, seconds(0)), connect(&mut charges, 2, SERVER, seconds(0)));
     charges.lost(ours);
-    let hidden = Row { pid: 2, started: None, application_name: None, role: Some((*b"other").into()) };
+    let hidden = Row { pid: 2, started: None, application_name: None };
     for at in [10, 30, 50] {
-        assert_eq!(look(&mut charges, via, &[hidden.clone()], seconds(at), seconds(at)), []);
+        assert_eq!(look(&mut charges, via, std::slice::from_ref(&hidden), seconds(at), seconds(at)), []);
     }
 }
 
@@ -141,7 +140,7 @@ fn a_row_of_another_role_counts_as_ours() {
 fn an_attempt_without_a_pid_waits_until_it_would_show_its_name() {
     let mut charges = charges(2);
     let via = connect(&mut charges, 1, SERVER, seconds(0));
-    let lost = charges.begin(seconds(5), address(), ROLE).unwrap();
+    let lost = charges.begin(seconds(5), address()).unwrap();
     charges.lost(lost);
     assert_eq!(charges.look_due(), Some(seconds(75)));
     assert_eq!(charges.look(via, Duration::from_millis(74_999)), None);
@@ -153,7 +152,7 @@ fn an_attempt_without_a_pid_waits_until_it_would_show_its_name() {
 fn an_attempt_found_by_its_name_is_followed_by_its_pid() {
     let mut charges = charges(2);
     let via = connect(&mut charges, 1, SERVER, seconds(0));
-    let lost = charges.begin(seconds(0), address(), ROLE).unwrap();
+    let lost = charges.begin(seconds(0), address()).unwrap();
     charges.lost(lost);
     let named = Row { application_name: Some(lost.application_name().into_bytes().into()), ..row(44, 4) };
     assert_eq!(look(&mut charges, via, &[named], seconds(80), seconds(80)), []);
@@ -163,29 +162,14 @@ fn an_attempt_found_by_its_name_is_followed_by_its_pid() {
 }
 
 #[test]
-fn a_row_whose_name_is_hidden_may_be_the_attempt_of_a_former_role() {
-    let mut charges = charges(2);
-    let lost = charges.begin(seconds(0), address(), b"former").unwrap();
-    charges.lost(lost);
-    let via = connect(&mut charges, 1, SERVER, seconds(0));
-    let hidden = |role: &[u8]| Row { pid: 9, started: None, application_name: None, role: Some(role.into()) };
-    let first = charges.look(via, seconds(80)).unwrap();
-    assert!(first.sql(1).contains("application_name IS NULL"));
-    assert_eq!(charges.looked(&first, &answer(&[hidden(b"former")]), seconds(80)), []);
-    assert_eq!(charges.unconfirmed(), 1);
-    assert_eq!(look(&mut charges, via, &[hidden(b"stranger")], seconds(100), seconds(100)), []);
-    assert_eq!(look(&mut charges, via, &[hidden(b"stranger")], seconds(120), seconds(120)), [lost]);
-}
-
-#[test]
 fn a_restart_of_the_server_frees_what_it_replaced() {
     let mut charges = charges(4);
     let (known, open) = (connect(&mut charges, 1, SERVER, seconds(0)), connect(&mut charges, 2, SERVER, seconds(0)));
-    let unknown = charges.begin(seconds(0), address(), ROLE).unwrap();
+    let unknown = charges.begin(seconds(0), address()).unwrap();
     charges.lost(known);
     charges.lost(unknown);
     // The first sight of the new one only bounds the attempt that never logged in: it may be on either.
-    let via = charges.begin(seconds(1), address(), ROLE).unwrap();
+    let via = charges.begin(seconds(1), address()).unwrap();
     charges.connected(via, 3);
     assert_eq!(
         charges.identified(via, identity(RESTARTED, 3), seconds(1)),
@@ -194,11 +178,11 @@ fn a_restart_of_the_server_frees_what_it_replaced() {
     );
     charges.lost(open);
     charges.eof(via);
-    let via = charges.begin(seconds(2), address(), ROLE).unwrap();
+    let via = charges.begin(seconds(2), address()).unwrap();
     charges.connected(via, 4);
     assert_eq!(charges.identified(via, identity(RESTARTED, 4), seconds(2)), [known, open]);
     charges.eof(via);
-    let via = charges.begin(seconds(3), address(), ROLE).unwrap();
+    let via = charges.begin(seconds(3), address()).unwrap();
     charges.connected(via, 5);
     let third = Incarnation { system: 1, started: 300 };
     assert_eq!(charges.identified(via, identity(third, 5), seconds(3)), [unknown]);
@@ -221,7 +205,7 @@ fn an_address_that_leads_to_several_servers_frees_nothing_by_a_change() {
 #[test]
 fn a_connection_from_before_the_change_does_not_bring_the_old_server_back() {
     let mut charges = charges(4);
-    let old = charges.begin(seconds(0), address(), ROLE).unwrap();
+    let old = charges.begin(seconds(0), address()).unwrap();
     charges.connected(old, 1);
     let lost = connect(&mut charges, 2, SERVER, seconds(0));
     charges.lost(lost);
@@ -238,10 +222,10 @@ fn a_connection_from_before_the_change_does_not_bring_the_old_server_back() {
 #[test]
 fn a_late_answer_says_nothing_about_attempts_that_began_after_its_question() {
     let mut charges = charges(4);
-    let asked = charges.begin(seconds(0), address(), ROLE).unwrap();
+    let asked = charges.begin(seconds(0), address()).unwrap();
     charges.connected(asked, 1);
     // The server answers, restarts, and gets a connection, of which we lose sight; only then is its answer read.
-    let lost = charges.begin(seconds(1), address(), ROLE).unwrap();
+    let lost = charges.begin(seconds(1), address()).unwrap();
     charges.lost(lost);
     charges.identified(asked, identity(SERVER, 1), seconds(2));
     charges.eof(asked);
@@ -256,7 +240,7 @@ fn the_same_server_under_another_address_can_be_asked() {
     let lost = connect(&mut charges, 1, SERVER, seconds(0));
     charges.lost(lost);
     let elsewhere: SocketAddr = "192.0.2.2:5432".parse().unwrap();
-    let via = charges.begin(seconds(0), elsewhere, ROLE).unwrap();
+    let via = charges.begin(seconds(0), elsewhere).unwrap();
     charges.connected(via, 2);
     charges.identified(via, identity(SERVER, 2), seconds(0));
     assert_eq!(look(&mut charges, via, &[], seconds(1), seconds(1)), []);
@@ -271,7 +255,7 @@ fn a_failover_to_another_address_strands_what_can_no_longer_be_asked_about() {
     let elsewhere: SocketAddr = "192.0.2.2:5432".parse().unwrap();
     charges.serve(&[elsewhere], seconds(1));
     assert_eq!(charges.charged(), 1, "nobody has seen the new server yet");
-    let via = charges.begin_looking(seconds(1), elsewhere, ROLE).unwrap();
+    let via = charges.begin_looking(seconds(1), elsewhere).unwrap();
     charges.connected(via, 9);
     charges.identified(via, identity(RESTARTED, 9), seconds(1));
     assert_eq!((charges.charged(), charges.unconfirmed(), charges.looking()), (0, 1, 1));
@@ -282,18 +266,18 @@ fn a_failover_to_another_address_strands_what_can_no_longer_be_asked_about() {
 #[test]
 fn looks_beyond_the_maximum_only_when_nobody_else_can() {
     let mut charges = charges(2);
-    assert_eq!(charges.begin_looking(seconds(0), address(), ROLE), None, "there is room for an ordinary login");
+    assert_eq!(charges.begin_looking(seconds(0), address()), None, "there is room for an ordinary login");
     let (first, second) = (connect(&mut charges, 1, SERVER, seconds(0)), connect(&mut charges, 2, SERVER, seconds(0)));
     charges.lost(first);
-    assert_eq!(charges.begin_looking(seconds(0), address(), ROLE), None, "the second one can look");
+    assert_eq!(charges.begin_looking(seconds(0), address()), None, "the second one can look");
     charges.lost(second);
-    let looking = charges.begin_looking(seconds(1), address(), ROLE).unwrap();
+    let looking = charges.begin_looking(seconds(1), address()).unwrap();
     assert_eq!((charges.charged(), charges.looking()), (2, 1));
-    assert_eq!(charges.begin_looking(seconds(2), address(), ROLE), None, "one at a time");
+    assert_eq!(charges.begin_looking(seconds(2), address()), None, "one at a time");
     charges.lost(looking);
-    assert_eq!(charges.begin_looking(seconds(10), address(), ROLE), None, "once in 10 s");
+    assert_eq!(charges.begin_looking(seconds(10), address()), None, "once in 10 s");
     assert_eq!(charges.looking_due(), Some(seconds(11)));
-    let via = charges.begin_looking(seconds(11), address(), ROLE).unwrap();
+    let via = charges.begin_looking(seconds(11), address()).unwrap();
     charges.connected(via, 3);
     charges.identified(via, identity(SERVER, 3), seconds(11));
     assert_eq!(look(&mut charges, via, &[], seconds(12), seconds(12)), []);
@@ -311,7 +295,7 @@ fn fruitless_looks_become_rare() {
     for _ in 0..7 {
         look(&mut charges, via, &[row(2, 2)], at, at);
         let due = charges.look_due().unwrap();
-        gaps.push((due - at).as_secs());
+        gaps.push(due.saturating_sub(at).as_secs());
         at = due;
     }
     assert_eq!(gaps, [1, 2, 4, 8, 10, 10, 10]);
@@ -322,7 +306,7 @@ fn a_look_asks_by_pid_or_by_name() {
     let mut charges = charges(3);
     let via = connect(&mut charges, 1, SERVER, seconds(0));
     let known = connect(&mut charges, 4711, SERVER, seconds(0));
-    let unknown = charges.begin(seconds(0), address(), ROLE).unwrap();
+    let unknown = charges.begin(seconds(0), address()).unwrap();
     charges.lost(known);
     charges.lost(unknown);
     let sql = charges.look(via, seconds(100)).unwrap().sql(1);
@@ -349,14 +333,14 @@ fn data_row(columns: &[Option<&[u8]>]) -> Vec<u8> {
 fn reads_the_answer_of_a_look() {
     let server: [Option<&[u8]>; 3] = [Some(b"-2"), Some(b"0002a1b2c3d4e5f6"), Some(b"60")];
     let incarnation = Incarnation { system: u64::MAX - 1, started: 0x0002_a1b2_c3d4_e5f6 };
-    let none = data_row(&[&server[..], &[None; 4]].concat());
+    let none = data_row(&[&server[..], &[None; 3]].concat());
     let empty = Answer { incarnation, authentication_timeout: TIMEOUT, rows: vec![] };
     assert_eq!(Answer::parse([none.as_slice()]), Ok(empty.clone()));
-    let full = data_row(&[&server[..], &[Some(b"42"), Some(b"00000000000000ff"), Some(b"x"), Some(b"app")]].concat());
-    let hidden = data_row(&[&server[..], &[Some(b"43"), None, None, Some(b"other")]].concat());
+    let full = data_row(&[&server[..], &[Some(b"42"), Some(b"00000000000000ff"), Some(b"x")]].concat());
+    let hidden = data_row(&[&server[..], &[Some(b"43"), None, None]].concat());
     let rows = vec![
-        Row { pid: 42, started: Some(255), application_name: Some((*b"x").into()), role: Some((*b"app").into()) },
-        Row { pid: 43, started: None, application_name: None, role: Some((*b"other").into()) },
+        Row { pid: 42, started: Some(255), application_name: Some((*b"x").into()) },
+        Row { pid: 43, started: None, application_name: None },
     ];
     assert_eq!(Answer::parse([full.as_slice(), &hidden]), Ok(Answer { rows, ..empty }));
     assert_eq!(Answer::parse([]), Err(LookError::Rows));

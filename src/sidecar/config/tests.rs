@@ -36,7 +36,7 @@ fn refusal(change: impl Fn(&mut BTreeMap<&'static str, String>)) -> String {
     }
 }
 
-fn changed_settings(pointer: &str, value: Value) -> String {
+fn changed_settings(pointer: &str, value: &Value) -> String {
     refusal(|environment| {
         let mut settings: Value = serde_json::from_str(&environment[ENV_SETTINGS]).unwrap();
         *settings.pointer_mut(pointer).unwrap() = value.clone();
@@ -63,7 +63,7 @@ fn keys_are_optional_and_a_file_takes_the_place_of_the_url() {
     environment.insert(ENV_URL_FILE, "/etc/weir/url/url".to_owned());
     let config = read(&environment).unwrap_or_else(|error| panic!("{error}"));
     assert!(config.public_keys.is_empty());
-    assert!(matches!(config.url, UrlSource::File(path) if path == PathBuf::from("/etc/weir/url/url")));
+    assert!(matches!(config.url, UrlSource::File(path) if path == *"/etc/weir/url/url"));
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn refuses_limits_that_no_pool_can_keep() {
         ("/poolMode", json!("transaction")),
         ("/client", json!("client-of-tomorrow")),
     ] {
-        let message = changed_settings(pointer, value);
+        let message = changed_settings(pointer, &value);
         assert!(message.starts_with("WEIR_SETTINGS "), "{message}");
     }
 }

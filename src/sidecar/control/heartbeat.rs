@@ -47,11 +47,39 @@ impl Heartbeat {
             if self.figures.turns.load(Ordering::Relaxed) != before {
                 return true;
             }
-            if Instant::now() >= until {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 return false;
             }
-            sleep(pause).await;
+            sleep(pause.min(left)).await;
             pause *= 2;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sidecar::figures::commands;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_does_not_turn_is_dead_after_a_second_and_the_answer_is_shared() {
+        let (commander, _commands) = commands().unwrap();
+        let figures = Arc::new(Figures::default());
+        let heart = Heartbeat::new(Arc::clone(&figures), commander);
+        let start = Instant::now();
+        let (one, two) = tokio::join!(heart.beats(), heart.beats());
+        assert_eq!((one, two), (false, false));
+        assert!(start.elapsed() >= PATIENCE && start.elapsed() < 2 * PATIENCE + FRESH, "{:?}", start.elapsed());
+
+        // It turns again, and that is noticed once the old answer is stale.
+        sleep(FRESH).await;
+        let turning = async {
+            sleep(Duration::from_millis(5)).await;
+            figures.turns.fetch_add(1, Ordering::Relaxed);
+        };
+        let (beats, ()) = tokio::join!(heart.beats(), turning);
+        assert!(beats);
+        assert!(heart.beats().await, "and stands for half a second");
     }
 }

@@ -14,23 +14,13 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// More addresses than anyone tries in turn.
 const ADDRESSES_MAX: usize = 16;
 
-pub(super) struct Resolver {
-    commander: Commander,
-}
-
-impl Resolver {
-    pub(super) fn new(commander: Commander) -> Self {
-        Self { commander }
-    }
-
-    /// Serves the loop's requests until its end of the channel is gone.
-    pub(super) async fn run(self, mut requests: UnboundedReceiver<Request>) {
-        while let Some(Request::Resolve { request, host }) = requests.recv().await {
-            let commander = self.commander.clone();
-            tokio::spawn(async move {
-                commander.send(Command::Resolved { request, addresses: look_up(&host).await });
-            });
-        }
+/// Serves the loop's requests until its end of the channel is gone.
+pub(super) async fn resolve(commander: Commander, mut requests: UnboundedReceiver<Request>) {
+    while let Some(Request::Resolve { request, host }) = requests.recv().await {
+        let commander = commander.clone();
+        tokio::spawn(async move {
+            commander.send(Command::Resolved { request, addresses: look_up(&host).await });
+        });
     }
 }
 

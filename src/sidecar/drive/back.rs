@@ -134,6 +134,8 @@ impl Loop {
         let (pass, rest) = data.split_at_checked(to).unwrap_or((data, &[]));
         server.peer.hold(rest);
         if let Some(parameters) = changed {
+            let name = parameters.get(b"application_name");
+            server.bare = name == Some(server.attempt.application_name().as_bytes());
             server.parameters = self.identities.share(parameters);
             client.told = Some(Rc::clone(&server.parameters));
         }
@@ -151,12 +153,30 @@ impl Loop {
             self.release(j);
             return Ok(false);
         }
+        if server.bare && server.exchange.free() {
+            self.dress_again(i, j);
+        }
         Ok(true)
+    }
+
+    /// The name that we logged in by has come back: the client has reset all settings, or discarded everything, and expects its own
+    /// start-up parameters then, as from a start-up packet.
+    fn dress_again(&mut self, i: usize, j: usize) {
+        let Some(identity) = self.clients.get(i).and_then(|client| client.identity.clone()) else { return };
+        if let Some(server) = self.servers.get_mut(j) {
+            (server.bare, server.dressed) = (false, None);
+        }
+        self.out.clear();
+        let statements = dress(None, &identity.parameters, &mut self.out);
+        self.send_errand(j, statements, Purpose::DressAgain);
     }
 
     /// Gives a server connection back whose client stays.
     pub(super) fn release(&mut self, j: usize) {
         let Some(server) = self.servers.get_mut(j) else { return };
+        if std::mem::take(&mut server.bare) {
+            server.dressed = None;
+        }
         if let Some(i) = server.client.take() {
             self.attached -= 1;
             if let Some(client) = self.clients.get_mut(i) {
@@ -180,7 +200,7 @@ impl Loop {
         server.client = None;
         self.attached -= 1;
         if !matches!(server.phase, Phase::Attached) {
-            // Its start-up parameters are being set: it has not used the connection.
+            // Its start-up parameters are being set, and what follows that will find no client.
             return;
         }
         server.phase = Phase::Draining;
@@ -279,7 +299,7 @@ impl Loop {
         match purpose {
             Purpose::Identify => self.identified(j, &replies, false),
             Purpose::IdentifyAgain => self.identified(j, &replies, true),
-            Purpose::Dress => self.dressed(j, &replies),
+            Purpose::Dress | Purpose::DressAgain => self.dressed(j, &replies),
             Purpose::Reset => self.was_reset(j, &replies),
             Purpose::Look => self.looked(j, &replies),
         }
@@ -314,7 +334,7 @@ impl Loop {
         let Some(server) = self.servers.get_mut(j) else { return };
         let client = server.client.and_then(|i| Some((i, self.clients.get(i)?)));
         let Some((i, client)) = client else {
-            // It left meanwhile. Whatever is on now was put on by us.
+            // It left meanwhile.
             return self.give_back(j);
         };
         let identity = client.identity.clone();
@@ -548,7 +568,7 @@ impl Loop {
             self.open -= 1;
             self.idle.retain(|idle| *idle != j);
         }
-        let untouched = matches!(server.phase, Phase::Busy(..));
+        let untouched = matches!(server.phase, Phase::Busy(_, Purpose::Dress));
         let attempt = server.attempt;
         match how {
             Gone::End => self.books.eof(attempt),

@@ -30,10 +30,10 @@ impl Books {
 
     /// The permission to connect, written down. `None` when as much is charged as may be, or when it can't be written. Where all
     /// that is charged is lost, one that only looks.
-    pub fn begin(&mut self, now: Instant, address: SocketAddr, role: &[u8]) -> Option<Attempt> {
+    pub fn begin(&mut self, now: Instant, address: SocketAddr) -> Option<Attempt> {
         let time = self.time(now);
-        let permission = match self.account.begin(time, address, role) {
-            Ok(None) => self.account.begin_looking(time, address, role),
+        let permission = match self.account.begin(time, address) {
+            Ok(None) => self.account.begin_looking(time, address),
             other => other,
         };
         permission.inspect_err(report).ok().flatten()

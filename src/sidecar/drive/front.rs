@@ -309,6 +309,7 @@ impl Loop {
             server.client = Some(i);
             server.phase = server::Phase::Attached;
             server.deadline = None;
+            server.bare = false;
             server.exchange = crate::sidecar::wire::Exchange::default();
             self.attached += 1;
             self.figures.acquired.fetch_add(1, Relaxed);

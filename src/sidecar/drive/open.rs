@@ -73,7 +73,7 @@ impl Loop {
     /// Connects to the `tried`-th address. False when nothing more can be begun now.
     fn open(&mut self, tried: usize) -> bool {
         let Some(address) = self.resolver.address(tried) else { return false };
-        let Some(attempt) = self.books.begin(self.now, address.socket, &self.target.user) else {
+        let Some(attempt) = self.books.begin(self.now, address.socket) else {
             if let Some(due) = self.books.look_due(self.now).filter(|due| *due > self.now) {
                 self.due(due);
             }
@@ -112,6 +112,7 @@ impl Loop {
             look: None,
             canceling: false,
             cancel_again: false,
+            bare: false,
             stained: false,
             since: self.now,
             deadline: Some(deadline),

@@ -47,7 +47,7 @@ impl History {
         while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
             match decode(rest) {
                 Read::Entry { entry, length } => {
-                    history.apply(entry);
+                    history.apply(&entry);
                     offset += length;
                 }
                 Read::Unknown { raw, known_kind } => {
@@ -78,13 +78,13 @@ impl History {
         self.attempts.values()
     }
 
-    pub(super) fn apply(&mut self, entry: Entry) {
+    pub(super) fn apply(&mut self, entry: &Entry) {
         let attempts = &mut self.attempts;
-        match entry {
+        match *entry {
             Entry::Boot { kernel_boot, boot } => self.last_boot = Some((boot, kernel_boot)),
             Entry::Grant(grant) => self.grant = Some(grant),
-            Entry::Begin { attempt, address, role } => {
-                attempts.insert(attempt, Left { attempt, address, role, backend: None, server: None });
+            Entry::Begin { attempt, address } => {
+                attempts.insert(attempt, Left { attempt, address, backend: None, server: None });
             }
             Entry::Backend { attempt, pid } => {
                 if let Some(left) = attempts.get_mut(&attempt) {
@@ -120,7 +120,7 @@ impl History {
         }
         for left in self.left() {
             let attempt = left.attempt;
-            encode(&Entry::Begin { attempt, address: left.address, role: left.role.clone() }, &mut out);
+            encode(&Entry::Begin { attempt, address: left.address }, &mut out);
             let backend = left.backend.map(|backend| Entry::Backend { attempt, pid: backend.pid });
             let started = left.backend.and_then(|backend| backend.started);
             let identified = left.server.map(|incarnation| Entry::Identified {

@@ -11,10 +11,8 @@ use crate::sidecar::charge::{Attempt, BootId, Incarnation};
 /// Of every kind so far.
 const VERSION: u8 = 1;
 const HEADER: usize = 8;
-/// Longest content (version, kind and body): a role is at most 63 bytes long, and newer kinds get some room.
+/// Longest content (version, kind and body). Ours stay below 64 bytes; newer kinds get some room.
 const CONTENT_MAX: usize = 4_096;
-/// Longest role that is written. PostgreSQL cuts names to 63 bytes by itself.
-const ROLE_MAX: usize = 63;
 
 const BOOT: u8 = 1;
 const GRANT: u8 = 2;
@@ -52,16 +50,14 @@ pub(super) fn encode(entry: &Entry, out: &mut Vec<u8>) {
             content.extend_from_slice(&grant.sequence.to_be_bytes());
             content.extend_from_slice(&grant.slots.to_be_bytes());
         }
-        Entry::Begin { attempt, address, role } => {
+        Entry::Begin { attempt, address } => {
             content.push(BEGIN);
             push_attempt(&mut content, *attempt);
             content.extend_from_slice(&address.port().to_be_bytes());
-            let role = role.get(..ROLE_MAX).unwrap_or(role);
             match address.ip() {
                 IpAddr::V4(ip) => push_short(&mut content, &ip.octets()),
                 IpAddr::V6(ip) => push_short(&mut content, &ip.octets()),
             }
-            push_short(&mut content, role);
         }
         Entry::Backend { attempt, pid } => {
             content.push(BACKEND);
@@ -81,9 +77,9 @@ pub(super) fn encode(entry: &Entry, out: &mut Vec<u8>) {
         }
         Entry::Damaged => content.push(DAMAGED),
     }
-    let length = u32::try_from(content.len()).expect("a role is at most 63 bytes long").to_be_bytes();
+    let length = u32::try_from(content.len()).expect("no content is longer than 64 bytes").to_be_bytes();
     out.extend_from_slice(&length);
-    out.extend_from_slice(&crc(&length, &content).to_be_bytes());
+    out.extend_from_slice(&crc(length, &content).to_be_bytes());
     out.extend_from_slice(&content);
 }
 
@@ -97,7 +93,7 @@ pub(super) fn decode(bytes: &[u8]) -> Read<'_> {
         return Read::Broken;
     }
     let Some(content) = rest.get(..count) else { return Read::Torn };
-    if crc(&length, content) != u32::from_be_bytes([c0, c1, c2, c3]) {
+    if crc(length, content) != u32::from_be_bytes([c0, c1, c2, c3]) {
         return Read::Broken;
     }
     let mut fields = Fields(content);
@@ -112,9 +108,9 @@ pub(super) fn decode(bytes: &[u8]) -> Read<'_> {
     }
 }
 
-fn crc(length: &[u8; 4], content: &[u8]) -> u32 {
+fn crc(length: [u8; 4], content: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(length);
+    hasher.update(&length);
     hasher.update(content);
     hasher.finalize()
 }
@@ -125,7 +121,7 @@ fn push_attempt(content: &mut Vec<u8>, attempt: Attempt) {
 }
 
 fn push_short(content: &mut Vec<u8>, bytes: &[u8]) {
-    content.push(u8::try_from(bytes.len()).expect("an address or a role is at most 63 bytes long"));
+    content.push(u8::try_from(bytes.len()).expect("an address is at most 16 bytes long"));
     content.extend_from_slice(bytes);
 }
 
@@ -148,7 +144,7 @@ impl Fields<'_> {
                     ip if ip.len() == 4 => IpAddr::V4(Ipv4Addr::from(<[u8; 4]>::try_from(ip).ok()?)),
                     ip => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(ip).ok()?)),
                 };
-                Entry::Begin { attempt, address: SocketAddr::new(ip, port), role: self.short()?.into() }
+                Entry::Begin { attempt, address: SocketAddr::new(ip, port) }
             }
             BACKEND => Entry::Backend { attempt: self.attempt()?, pid: i32::from_be_bytes(self.chunk()?) },
             IDENTIFIED => Entry::Identified {

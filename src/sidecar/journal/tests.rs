@@ -45,7 +45,7 @@ fn attempt(number: u64) -> Attempt {
 }
 
 fn begin(number: u64) -> Entry {
-    Entry::Begin { attempt: attempt(number), address: "192.0.2.1:5432".parse().unwrap(), role: (*b"app").into() }
+    Entry::Begin { attempt: attempt(number), address: "192.0.2.1:5432".parse().unwrap() }
 }
 
 fn left(history: &History) -> Vec<u64> {
@@ -54,7 +54,9 @@ fn left(history: &History) -> Vec<u64> {
 
 fn bytes(entries: &[Entry]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    entries.iter().for_each(|entry| encode(entry, &mut bytes));
+    for entry in entries {
+        encode(entry, &mut bytes);
+    }
     bytes
 }
 
@@ -77,14 +79,11 @@ fn entries() -> impl Strategy<Value = Entry> {
             sequence,
             slots
         })),
-        (attempts.clone(), any::<SocketAddr>(), prop::collection::vec(any::<u8>(), 0..64)).prop_map(
-            |(attempt, address, role)| Entry::Begin {
-                attempt,
-                // Scope and flow label of IPv6 are no part of an address that a URL can name.
-                address: SocketAddr::new(address.ip(), address.port()),
-                role: role.into(),
-            }
-        ),
+        (attempts.clone(), any::<SocketAddr>()).prop_map(|(attempt, address)| Entry::Begin {
+            attempt,
+            // Scope and flow label of IPv6 are no part of an address that a URL can name.
+            address: SocketAddr::new(address.ip(), address.port()),
+        }),
         (attempts.clone(), any::<i32>()).prop_map(|(attempt, pid)| Entry::Backend { attempt, pid }),
         (attempts.clone(), incarnation, any::<u64>()).prop_map(|(attempt, incarnation, backend_started)| {
             Entry::Identified { attempt, incarnation, backend_started }
@@ -176,20 +175,14 @@ fn the_next_boot_learns_what_the_last_one_left() {
         Entry::Identified { attempt: attempt(2), incarnation, backend_started: 9 },
         Entry::End { attempt: attempt(3) },
     ] {
-        journal.record(entry).unwrap();
+        journal.record(&entry).unwrap();
     }
     drop(journal);
     let (_journal, history) = Journal::open(&directory.0, [9; 16], BootId([3; 16])).unwrap();
     assert_eq!(history.last_boot, Some((BOOT, KERNEL)));
     assert_eq!(history.grant, Some(grant));
     assert_eq!(history.damage, None);
-    let first = Left {
-        attempt: attempt(1),
-        address: "192.0.2.1:5432".parse().unwrap(),
-        role: (*b"app").into(),
-        backend: None,
-        server: None,
-    };
+    let first = Left { attempt: attempt(1), address: "192.0.2.1:5432".parse().unwrap(), backend: None, server: None };
     let second = Left {
         attempt: attempt(2),
         backend: Some(Backend { pid: 77, started: Some(9) }),
@@ -205,7 +198,7 @@ fn the_account_writes_before_it_permits() {
     let address = "192.0.2.1:5432".parse().unwrap();
     let (mut account, _) = Account::open(&directory.0, KERNEL, BOOT, 2, Duration::ZERO).unwrap();
     let on_disk = || History::read(&fs::read(directory.file()).unwrap()).0;
-    let attempt = account.begin(Duration::ZERO, address, b"app").unwrap().unwrap();
+    let attempt = account.begin(Duration::ZERO, address).unwrap().unwrap();
     assert_eq!(left(&on_disk()), [attempt.number]);
     account.connected(attempt, 42).unwrap();
     let pid = on_disk().left().next().unwrap().backend.unwrap().pid;
@@ -217,7 +210,7 @@ fn the_account_writes_before_it_permits() {
     assert_eq!(left(&history), [attempt.number]);
     assert_eq!((account.charges().charged(), account.charges().inherited()), (1, 1));
     account.journal.file = File::open(directory.file()).unwrap();
-    assert!(account.begin(Duration::ZERO, address, b"app").is_err());
+    assert!(account.begin(Duration::ZERO, address).is_err());
     assert_eq!(account.charges().charged(), 1, "what was refused is not charged");
 }
 
@@ -225,7 +218,7 @@ fn the_account_writes_before_it_permits() {
 fn a_torn_tail_is_cut_and_what_follows_is_read() {
     let directory = Directory::new();
     let (mut journal, _) = directory.open();
-    journal.record(begin(1)).unwrap();
+    journal.record(&begin(1)).unwrap();
     drop(journal);
     let torso = bytes(&[begin(2)]);
     let mut whole = fs::read(directory.file()).unwrap();
@@ -233,7 +226,7 @@ fn a_torn_tail_is_cut_and_what_follows_is_read() {
     fs::write(directory.file(), whole).unwrap();
     let (mut journal, history) = directory.open();
     assert_eq!((left(&history), history.damage), (vec![1], None));
-    journal.record(begin(3)).unwrap();
+    journal.record(&begin(3)).unwrap();
     drop(journal);
     assert_eq!(left(&directory.open().1), [1, 3]);
 }
@@ -242,8 +235,8 @@ fn a_torn_tail_is_cut_and_what_follows_is_read() {
 fn damage_is_told_once_where_and_then_for_good() {
     let directory = Directory::new();
     let (mut journal, _) = directory.open();
-    journal.record(begin(1)).unwrap();
-    journal.record(begin(2)).unwrap();
+    journal.record(&begin(1)).unwrap();
+    journal.record(&begin(2)).unwrap();
     drop(journal);
     let mut whole = fs::read(directory.file()).unwrap();
     let at = whole.len() - 2 * bytes(&[begin(1)]).len();
@@ -276,15 +269,15 @@ fn a_newer_form_of_a_known_kind_is_not_guessed_at() {
 fn a_record_that_cannot_be_written_is_an_error_and_leaves_no_torso() {
     let directory = Directory::new();
     let (mut journal, _) = directory.open();
-    journal.record(begin(1)).unwrap();
+    journal.record(&begin(1)).unwrap();
     let writable = std::mem::replace(&mut journal.file, File::open(directory.file()).unwrap());
-    let error = journal.record(begin(2)).unwrap_err();
+    let error = journal.record(&begin(2)).unwrap_err();
     assert!(matches!(error, JournalError::Write { .. }), "{error:?}");
     assert_eq!(left(journal.history()), [1]);
     // What a full disk leaves: the start of a record.
     (&writable).write_all(&bytes(&[begin(2)])[..20]).unwrap();
     journal.file = writable;
-    journal.record(begin(3)).unwrap();
+    journal.record(&begin(3)).unwrap();
     drop(journal);
     let (_, history) = directory.open();
     assert_eq!((left(&history), history.damage), (vec![1, 3], None));
@@ -294,10 +287,10 @@ fn a_record_that_cannot_be_written_is_an_error_and_leaves_no_torso() {
 fn grows_only_so_far() {
     let directory = Directory::new();
     let (mut journal, _) = directory.open();
-    journal.record(begin(u64::MAX)).unwrap();
+    journal.record(&begin(u64::MAX)).unwrap();
     for number in 0..20_000 {
-        journal.record(begin(number)).unwrap();
-        journal.record(Entry::End { attempt: attempt(number) }).unwrap();
+        journal.record(&begin(number)).unwrap();
+        journal.record(&Entry::End { attempt: attempt(number) }).unwrap();
     }
     assert!(fs::metadata(directory.file()).unwrap().len() < COMPACT_AT);
     drop(journal);

@@ -116,6 +116,10 @@ impl Policy {
 
     /// Asks for TLS, and takes a plain connection instead only if `demand` is [`Demand::Prefer`]. `sni` tells whether the host's
     /// name is sent in clear, as libpq does unless `sslsni=0`.
+    ///
+    /// # Panics
+    ///
+    /// Never: the provider that is built in has cipher suites for both versions.
     pub fn new(demand: Demand, verification: Verification, versions: Versions, sni: bool, roots: &Roots) -> Self {
         if demand == Demand::Disable {
             return Self::disabled();

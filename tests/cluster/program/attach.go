@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -95,8 +96,11 @@ func writePID(dir, file string, pid int) error {
 }
 
 func readPID(dir, file string) (int, error) {
-	if d, err := lockDirectory(dir); err == nil {
+	d, err := lockDirectory(dir)
+	if err == nil {
 		d.unlock()
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return 0, fmt.Errorf("no cluster is running in %q", dir)
 	}
 	content, err := os.ReadFile(filepath.Join(dir, file))

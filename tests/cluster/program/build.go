@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -18,31 +20,29 @@ import (
 
 // A tool is a Go module below the sources that is built into one static file.
 type tool struct {
-	module, label, version string
-	links                  []string // the names under which the file is found in the directory of programs
-	expect                 string   // how long a build takes where nothing is cached
-	arguments              []string // of go build
+	module, label string
+	source        string   // the module whose version in go.mod is the tool's
+	links         []string // the names under which the file is found in the directory of programs
+	expect        string   // how long a build takes where nothing is cached, on 2 cores
+	stamp         string   // linker flags; VERSION, MAJOR and MINOR are replaced
+	arguments     []string // of go build
 }
 
-// version is what an unstamped server cannot know: it would say v0.0.0-master, which breaks a chart's kubeVersion.
-const kubernetesVersion = "v1.37.2"
+// A server that is not stamped says that it is v0.0.0-master, which breaks a chart's kubeVersion.
+const kubernetesStamp = " -X k8s.io/component-base/version.gitVersion=VERSION -X k8s.io/component-base/version.gitMajor=MAJOR" +
+	" -X k8s.io/component-base/version.gitMinor=MINOR -X k8s.io/client-go/pkg/version.gitVersion=VERSION"
 
-func tools() []tool {
-	k8s := "k8s.io/component-base/version."
-	return []tool{
-		{"kubernetes", "Kubernetes", kubernetesVersion,
-			[]string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl"},
-			"10 minutes on 2 cores",
-			[]string{"-tags", "grpcnotrace", "-ldflags", "-s -w -X " + k8s + "gitVersion=" + kubernetesVersion + " -X " + k8s + "gitMajor=1 -X " +
-				k8s + "gitMinor=37 -X " + k8s + "gitTreeState=clean -X k8s.io/client-go/pkg/version.gitVersion=" + kubernetesVersion, "."}},
-		{"coredns", "CoreDNS", "v1.14.7", []string{"coredns"}, "2 minutes", []string{"-ldflags", "-s -w", "."}},
-		{"helm", "Helm", "v4.3.1", []string{"helm"}, "2 minutes",
-			[]string{"-ldflags", "-s -w -X helm.sh/helm/v4/internal/version.version=v4.3.1", "helm.sh/helm/v4/cmd/helm"}},
-	}
+var tools = []tool{
+	{"kubernetes", "Kubernetes", "k8s.io/kubernetes",
+		[]string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl"},
+		"10 minutes", kubernetesStamp, []string{"-tags", "grpcnotrace", "."}},
+	{"coredns", "CoreDNS", "github.com/coredns/coredns", []string{"coredns"}, "1 minute", "", []string{"."}},
+	{"helm", "Helm", "helm.sh/helm/v4", []string{"helm"}, "2 minutes",
+		" -X helm.sh/helm/v4/internal/version.version=VERSION", []string{"helm.sh/helm/v4/cmd/helm"}},
 }
 
 func buildTools([]string) error {
-	programs, err := programs()
+	programs, err := programs(context.Background())
 	if err == nil {
 		fmt.Println(programs)
 	}
@@ -50,10 +50,10 @@ func buildTools([]string) error {
 }
 
 // programs builds what is not in the cache and returns a directory with a link for every program.
-func programs() (string, error) {
+func programs(ctx context.Context) (string, error) {
 	var files []string
-	for _, t := range tools() {
-		file, err := t.build()
+	for _, t := range tools {
+		file, err := t.build(ctx)
 		if err != nil {
 			return "", fmt.Errorf("build %s: %w", t.label, err)
 		}
@@ -69,7 +69,7 @@ func linkPrograms(files []string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	for i, t := range tools() {
+	for i, t := range tools {
 		for _, name := range t.links {
 			if err := os.Symlink(files[i], filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrExist) {
 				return "", err
@@ -79,25 +79,25 @@ func linkPrograms(files []string) (string, error) {
 	return dir, nil
 }
 
-// cacheDirectory is outside the source tree, so a fresh clone of the project builds nothing twice.
-func cacheDirectory() string {
-	if dir := os.Getenv("WEIR_CACHE"); dir != "" {
-		return dir
-	}
-	if dir, err := os.UserCacheDir(); err == nil {
-		return filepath.Join(dir, "weir")
-	}
-	return "/var/cache/weir"
-}
+// cacheDirectory is outside the source tree, so a fresh clone of the project builds nothing twice. The script
+// weir-cluster has chosen it, because it is there itself.
+func cacheDirectory() string { return os.Getenv("WEIR_CACHE") }
 
 // build returns the tool's file, which it builds unless the cache has one of the same sources, compiler and arguments.
-func (t tool) build() (string, error) {
+func (t tool) build(ctx context.Context) (string, error) {
 	sources := filepath.Join(os.Getenv("WEIR_CLUSTER_SOURCES"), t.module)
-	key, err := t.key(sources)
+	version, err := t.version(sources)
 	if err != nil {
 		return "", err
 	}
-	target := filepath.Join(cacheDirectory(), "tools", t.module+"-"+t.version+"-"+key)
+	part := strings.Split(strings.TrimPrefix(version, "v"), ".")
+	stamp := strings.NewReplacer("VERSION", version, "MAJOR", part[0], "MINOR", part[1]).Replace(t.stamp)
+	arguments := append([]string{"-trimpath", "-ldflags", "-s -w" + stamp}, t.arguments...)
+	key, err := buildKey(sources, arguments)
+	if err != nil {
+		return "", err
+	}
+	target := filepath.Join(cacheDirectory(), "tools", t.module+"-"+version+"-"+key)
 	if _, err := os.Stat(target); err == nil {
 		return target, nil
 	}
@@ -110,9 +110,9 @@ func (t tool) build() (string, error) {
 		return target, nil
 	}
 	started := time.Now()
-	say("building %s %s (about %s where Go's cache is empty)", t.label, t.version, t.expect)
+	say("building %s %s (about %s on 2 cores where Go's cache is empty)", t.label, version, t.expect)
 	partial := target + ".partial"
-	cmd := exec.Command("go", append([]string{"build", "-C", sources, "-trimpath", "-o", partial}, t.arguments...)...)
+	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-C", sources, "-o", partial}, arguments...)...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-mod=readonly -buildvcs=false")
 	output, err := t.watch(cmd, started)
 	if err != nil {
@@ -123,6 +123,19 @@ func (t tool) build() (string, error) {
 	}
 	say("built %s in %s", t.label, since(started))
 	return target, nil
+}
+
+// version reads which version of its source the tool's module requires.
+func (t tool) version(sources string) (string, error) {
+	mod, err := os.ReadFile(filepath.Join(sources, "go.mod"))
+	if err != nil {
+		return "", err
+	}
+	found := regexp.MustCompile(`(?m)^(?:require|)\s*` + regexp.QuoteMeta(t.source) + ` (v\d+\.\d+\.\d+\S*)`).FindSubmatch(mod)
+	if found == nil {
+		return "", fmt.Errorf("%s/go.mod requires no %s", sources, t.source)
+	}
+	return string(found[1]), nil
 }
 
 // watch runs the build and says every 30 s that it goes on; of the output only an error's is of interest.
@@ -166,14 +179,14 @@ func (t tool) lock() (unlock func(), err error) {
 	return func() { file.Close() }, nil
 }
 
-// key is a digest of everything that determines the file.
-func (t tool) key(sources string) (string, error) {
+// buildKey is a digest of everything that determines the file.
+func buildKey(sources string, arguments []string) (string, error) {
 	compiler, err := exec.Command("go", "version").Output()
 	if err != nil {
 		return "", fmt.Errorf("run the Go compiler (it has to be in PATH, 1.26 or newer): %w", err)
 	}
 	digest := sha256.New()
-	fmt.Fprintf(digest, "%s%q\n", compiler, t.arguments)
+	fmt.Fprintf(digest, "%s%q\n", compiler, arguments)
 	entries, err := os.ReadDir(sources)
 	if err != nil {
 		return "", err

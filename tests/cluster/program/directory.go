@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -36,6 +37,9 @@ func prepareDirectory(path string) (*directory, error) {
 	if len(path) > longestDirectory {
 		return nil, fmt.Errorf("the directory %q has more than %d characters, and paths of Unix sockets below it would not fit: choose a shorter one", path, longestDirectory)
 	}
+	if err := reachable(path); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, err
 	}
@@ -53,7 +57,7 @@ func prepareDirectory(path string) (*directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(d.empty(), os.RemoveAll(d.file("log")), d.reachable()); err != nil {
+	if err := errors.Join(d.empty(), os.RemoveAll(d.file("log"))); err != nil {
 		d.unlock()
 		return nil, err
 	}
@@ -92,21 +96,22 @@ func (d *directory) empty() error {
 	return err
 }
 
-// reachable checks that the user postgres can enter: it refuses to run as root.
-func (d *directory) reachable() error {
-	for path := d.path; ; path = filepath.Dir(path) {
-		info, err := os.Stat(path)
+// reachable checks that the user postgres can enter what is there of the path: PostgreSQL refuses to run as root.
+func reachable(path string) error {
+	for at := path; at != "/"; at = filepath.Dir(at) {
+		info, err := os.Stat(at)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			return err
 		}
 		if info.Mode()&0o001 == 0 {
 			return fmt.Errorf("the user postgres cannot enter %q (mode %v), so PostgreSQL cannot run in %q: choose a directory below /tmp, for example",
-				path, info.Mode().Perm(), d.path)
-		}
-		if path == "/" {
-			return nil
+				at, info.Mode().Perm(), path)
 		}
 	}
+	return nil
 }
 
 // account looks up a user's numbers.

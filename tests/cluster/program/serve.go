@@ -12,9 +12,6 @@ import (
 	"time"
 )
 
-// The interface by which the cluster is joined to the machine.
-const uplink = "uplink"
-
 // cluster is what `serve` knows; its exported fields are what the templates in config/ name.
 type cluster struct {
 	settings
@@ -92,6 +89,13 @@ func serve(arguments []string) error {
 		),
 	)(ctx)
 	if err == nil {
+		err = step("names resolve, and Services lead somewhere", func() error {
+			limited, cancel := context.WithTimeout(ctx, startLimit)
+			defer cancel()
+			return poll(limited, c.servicesWork)
+		})
+	}
+	if err == nil {
 		err = c.serveControl(ctx)
 	}
 	if err != nil {
@@ -123,19 +127,6 @@ func (c *cluster) place() place {
 		Cgroup:     c.Cgroup,
 		Interface:  c.Interface,
 	}
-}
-
-// network completes the cluster's side of the cable.
-func (c *cluster) network() error {
-	return errors.Join(
-		quiet("ip", "link", "set", "lo", "up"),
-		quiet("ip", "address", "add", c.Node.String()+"/30", "dev", uplink),
-		quiet("ip", "link", "set", uplink, "up"),
-		// The way out ends at the machine, which forwards nothing; a route must exist all the same,
-		// or a packet for a Service is refused before kube-proxy's rules see it.
-		quiet("ip", "route", "add", "default", "via", c.Machine.String()),
-		os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644),
-	)
 }
 
 // prepare writes certificates and configuration.

@@ -60,7 +60,7 @@ func up(arguments []string) error {
 	if s.PostgresPrograms, err = postgresPrograms(); err != nil {
 		return err
 	}
-	if s.Programs, err = programs(); err != nil {
+	if s.Programs, err = programs(ended); err != nil {
 		return err
 	}
 	return run(*dir, s, *discard, ended)
@@ -164,21 +164,4 @@ func startInit(s settings) (*exec.Cmd, io.Closer, error) {
 		return nil, nil, fmt.Errorf("make namespaces (needs CAP_SYS_ADMIN and CONFIG_NET_NS, CONFIG_PID_NS, CONFIG_IPC_NS): %w", err)
 	}
 	return cmd, joined, nil
-}
-
-// join lays a cable between the machine and the cluster and routes the cluster's addresses through it, so that a
-// process on the machine reaches the API server, PostgreSQL, every pod and every Service.
-func join(s *slot, pid int) error {
-	a := s.addresses()
-	for _, arguments := range [][]string{
-		{"link", "add", s.link(), "type", "veth", "peer", "name", uplink, "netns", fmt.Sprint(pid)},
-		{"address", "add", a.Machine.String() + "/30", "dev", s.link()},
-		{"link", "set", s.link(), "up"},
-		{"route", "add", a.All.String(), "via", a.Node.String(), "dev", s.link()},
-	} {
-		if err := quiet("ip", arguments...); err != nil {
-			return fmt.Errorf("join the cluster's network (needs CAP_NET_ADMIN and CONFIG_VETH): %w", err)
-		}
-	}
-	return nil
 }

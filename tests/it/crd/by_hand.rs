@@ -1,4 +1,4 @@
-//! The pools of `by_hand.yaml`.
+//! The pools of `by_hand.yaml`, and those of `examples/`.
 
 use serde_json::Value;
 
@@ -19,6 +19,21 @@ pub fn cases() -> Vec<Case> {
                 refused_at: entry["refused"].as_str().map(ToOwned::to_owned),
                 object,
             }
+        })
+        .collect()
+}
+
+/// Every pool of the examples, which are all accepted.
+pub fn examples() -> Vec<Case> {
+    let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples")).expect("there are examples");
+    let texts = folder.map(|entry| std::fs::read_to_string(entry.expect("it is listed").path()).expect("it is text"));
+    let documents = texts.flat_map(|text| serde_saphyr::from_multiple::<Value>(&text).expect("it is YAML"));
+    let pools = documents.filter(|document| document["kind"] == "ConnectionPool");
+    pools
+        .map(|mut object| {
+            object["metadata"].as_object_mut().expect("it has metadata").remove("namespace");
+            let name = format!("example {}", object["metadata"]["name"]);
+            Case { name, object, refused_at: None, create_only: true }
         })
         .collect()
 }

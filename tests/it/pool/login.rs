@@ -69,6 +69,20 @@ fn start_up_parameters_belong_to_the_client() {
 }
 
 #[test]
+fn a_client_that_resets_everything_keeps_its_start_up_parameters() {
+    let database = postgres::database();
+    let pooler = Pooler::start(&database.url(), limits(1, 1), Release::AtDisconnect);
+    let wishes = [("application_name", "mine"), ("TimeZone", "Asia/Tokyo"), ("work_mem", "3MB")];
+    let mut client = Raw::log_in(pooler.port, &database.name, &wishes).unwrap();
+    for sql in ["RESET ALL", "DISCARD ALL"] {
+        client.send(&query(sql));
+        client.read_to(b'Z');
+        let show = "SELECT concat_ws(' ', current_setting('application_name'), current_setting('TimeZone'), current_setting('work_mem'))";
+        assert_eq!(client.value(show), "mine Asia/Tokyo 3MB", "{sql}");
+    }
+}
+
+#[test]
 fn parameters_that_postgresql_refuses_are_refused_in_its_words() {
     let (database, pooler) = start();
     for wish in [("no_such_thing", "1"), ("work_mem", "lots"), ("server_version", "8")] {

@@ -57,7 +57,8 @@ fn pgbench_in_session_mode_with_and_without_a_queue() {
     for mode in ["simple", "extended", "prepared"] {
         let done = pgbench(pooler.port, &database, &format!("-n -S -M {mode} -c 4 -t 200"));
         assert_eq!(done, (800, 0), "{mode}");
-        let done = pgbench(pooler.port, &database, &format!("-n -M {mode} -c 50 -t 20"));
+        // A thread for each client: pgbench waits for the answer to a Parse without looking at its other clients.
+        let done = pgbench(pooler.port, &database, &format!("-n -M {mode} -c 50 -j 50 -t 20"));
         assert_eq!(done, (1000, 0), "{mode}");
         assert!(database.connections() <= 5);
     }

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
@@ -17,6 +17,8 @@ pub const SUPERUSER: &str = "postgres";
 pub struct Postgres {
     directory: PathBuf,
     port: u16,
+    /// Stops the server and removes its files once its input ends, which a killed test sees to as well.
+    keeper: Child,
 }
 
 /// A database and its owner, who may log in, of one test.
@@ -72,7 +74,10 @@ fn owner() -> Option<(u32, u32)> {
 }
 
 fn command(name: &str) -> Command {
-    let mut command = Command::new(program(name));
+    owned(Command::new(program(name)))
+}
+
+fn owned(mut command: Command) -> Command {
     if let Some((user, group)) = owner() {
         command.uid(user).gid(group);
     }
@@ -107,7 +112,11 @@ impl Postgres {
             directory.display()
         );
         fs::write(data.join("postgresql.auto.conf"), configuration).unwrap();
-        let server = Self { directory, port };
+        let script = "cat; \"$1\" -s -w stop -m immediate -D \"$0/data\"; rm -rf \"$0\"/*";
+        let mut keeper = owned(Command::new("sh"));
+        keeper.args(["-c", script]).arg(&directory).arg(program("pg_ctl")).process_group(0);
+        let keeper = keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let server = Self { directory, port, keeper };
         server.resume();
         server
     }
@@ -175,7 +184,8 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        let _ = command("pg_ctl").args(["-s", "-w", "stop", "-m", "immediate", "-D"]).arg(self.data()).output();
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
         let _ = fs::remove_dir_all(&self.directory);
     }
 }

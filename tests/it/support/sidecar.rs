@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -28,6 +30,8 @@ pub struct Options {
     pub environment: BTreeMap<&'static str, String>,
     /// The program.
     pub program: PathBuf,
+    /// The user to run it as, where we are root.
+    pub user: Option<u32>,
 }
 
 /// A running sidecar.
@@ -75,6 +79,7 @@ impl Options {
                 ("WEIR_LOG_FORMAT", "json".to_owned()),
             ]),
             program: env!("CARGO_BIN_EXE_weir-sidecar").into(),
+            user: None,
         }
     }
 
@@ -111,7 +116,19 @@ impl Options {
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(directory.join("state")).expect("the directory is new");
         fs::write(directory.join("termination"), "").expect("the directory is ours");
-        let mut process = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        if let Some(user) = self.user {
+            // Its own copy: other users may not reach ours.
+            let program = directory.join("weir-sidecar");
+            fs::copy(&self.program, &program).expect("the directory is ours");
+            command = Command::new(program);
+            command.uid(user).gid(user);
+            for path in ["state", "termination"] {
+                chown(directory.join(path), Some(user), Some(user)).expect("root may give files away");
+            }
+        }
+        let mut process = command
+            .current_dir("/")
             .env_clear()
             .env("WEIR_SETTINGS", self.settings.to_string())
             .env("WEIR_STATE", directory.join("state"))

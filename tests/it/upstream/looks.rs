@@ -38,7 +38,7 @@ impl Fleet {
     fn login(&mut self) -> (Attempt, Session) {
         let now = self.started.elapsed();
         let target = target(&self.url, "none", &Roots::none()).unwrap();
-        let attempt = self.charges.begin(now, self.address, &target.user).unwrap();
+        let attempt = self.charges.begin(now, self.address).unwrap();
         let mut session = login(&target, &attempt.application_name()).unwrap();
         self.charges.connected(attempt, session.logged_in.pid);
         let identity = identity(&mut session);
@@ -95,9 +95,9 @@ fn a_look_sees_what_is_asked_about_whatever_the_search_path() {
     let (known, session) = fleet.login();
     // The socket is lost, the backend lives on.
     fleet.charges.lost(known);
-    // An attempt of an earlier user of the URL that never told its pid, and whose row our role can't read.
+    // An attempt of an earlier user of the URL that never told its pid: our role sees its name, not its start.
     let former = target(&format!("postgres://former@127.0.0.1:{port}/postgres"), "none", &Roots::none()).unwrap();
-    let unknown = fleet.charges.begin(Duration::ZERO, fleet.address, b"former").unwrap();
+    let unknown = fleet.charges.begin(Duration::ZERO, fleet.address).unwrap();
     let hidden = login(&former, &unknown.application_name()).unwrap();
     fleet.charges.lost(unknown);
 
@@ -107,8 +107,11 @@ fn a_look_sees_what_is_asked_about_whatever_the_search_path() {
     let of = |pid: i32| found.rows.iter().find(|row| row.pid == pid).cloned();
     let ours = of(session.logged_in.pid).unwrap();
     assert_eq!(ours.application_name.as_deref(), Some(known.application_name().as_bytes()));
-    let theirs =
-        Row { pid: hidden.logged_in.pid, started: None, application_name: None, role: Some((*b"former").into()) };
+    let theirs = Row {
+        pid: hidden.logged_in.pid,
+        started: None,
+        application_name: Some(unknown.application_name().into_bytes().into()),
+    };
     assert_eq!(of(hidden.logged_in.pid), Some(theirs));
     assert_eq!(of(looking.logged_in.pid), None, "nobody asked about it");
     assert_eq!(fleet.charges.looked(&look, &found, Duration::from_secs(1_000)), []);

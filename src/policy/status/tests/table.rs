@@ -40,11 +40,13 @@ fn rows() -> Vec<Row> {
     vec![
         row("all is well", |_| {}, &FINE, "Normal"),
         row("the spec is broken", |s| s.validation = Err(vec![Violation { field: "spec.limits.min".to_owned(), message: "spec.limits.min is 0".to_owned() }]),
-            &["-Ready Invalid", "-Accepted Invalid", FINE[2], FINE[3], FINE[4], FINE[5], "+Stalled Invalid"], "Invalid"),
+            &["-Ready Invalid", "-Accepted Invalid", "?Injected Invalid", FINE[3], FINE[4], FINE[5], "+Stalled Invalid"], "Invalid"),
         row("a new generation is taken in", |s| s.entry = EntryState::Pending,
             &["-Ready EntryPending", FINE[1], FINE[2], FINE[3], FINE[4], FINE[5], "+Reconciling EntryPending"], "EntryPending"),
         row("no room for the entry", |s| s.entry = failed(Reason::ConfigurationFull),
             &["-Ready ConfigurationFull", FINE[1], FINE[2], FINE[3], FINE[4], FINE[5]], "ConfigurationFull"),
+        row("pools have no effect in the namespace", |s| s.entry = failed(Reason::NamespaceExcluded),
+            &["-Ready NamespaceExcluded", FINE[1], FINE[2], FINE[3], FINE[4], FINE[5]], "NamespaceExcluded"),
         row("the entry is refused", |s| s.entry = failed(Reason::ConfigurationRefused),
             &["-Ready ConfigurationRefused", FINE[1], FINE[2], FINE[3], FINE[4], FINE[5]], "ConfigurationRefused"),
         row("the webhook can't be called", |s| s.entry = failed(Reason::WebhookUnreachable),
@@ -215,6 +217,19 @@ fn messages_name_three_pods_and_say_what_to_do() {
     let status = scene.status(None, 100);
     let message = &find(&status, ConditionType::Reachable).unwrap().message;
     assert!(message.starts_with("4 of 4 instances not answering (a: connection refused, b: connection refused, c: connection refused and 1 more)"), "{message}");
+}
+
+#[test]
+fn what_a_pod_says_is_repeated_only_as_a_sqlstate() {
+    let mut scene = Scene::new();
+    scene.instances = vec![locked_out("a", "postgresql://u:p@h/d")];
+    let status = scene.status(None, 100);
+    let condition = find(&status, ConditionType::DatabaseReachable).unwrap();
+    assert!(
+        condition.message.contains("a: SQLSTATE XX000") && !condition.message.contains("u:p"),
+        "{}",
+        condition.message
+    );
 }
 
 #[test]
