@@ -159,10 +159,13 @@ async fn resync(context: Arc<Context>, touches: Arc<Touches>) {
     let mut version = context.pools.version();
     let mut known: std::collections::BTreeSet<PoolKey> = std::collections::BTreeSet::new();
     let mut every = tokio::time::interval(observe::RESYNC);
+    let mut pods_seen = false;
     loop {
         let all = tokio::select! {
             changed = version.changed() => if changed.is_ok() { false } else { return },
             _ = every.tick() => true,
+            // What was said of pods until now was that nobody has seen them.
+            () = context.pods.wait_synced(), if !pods_seen => { pods_seen = true; true }
         };
         let now: std::collections::BTreeSet<_> = context.pools.all().iter().map(|pool| key(pool)).collect();
         for gone in known.difference(&now) {

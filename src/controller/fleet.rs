@@ -111,6 +111,7 @@ mod tests {
         assert_eq!(
             fleet,
             Fleet {
+                unseen: false,
                 matched: 6,
                 injected: 3,
                 missed: vec!["e".to_owned(), "f".to_owned()],

@@ -24,6 +24,8 @@ pub struct Seen {
     pub status: Option<ConnectionPoolStatus>,
     /// When that was written from here.
     pub written: Option<Timestamp>,
+    /// Whether the cluster's pods were ever listed.
+    pub pods_seen: bool,
     /// The pods of its namespace.
     pub pods: Vec<Arc<Pod>>,
     /// What its instances said.
@@ -59,6 +61,7 @@ impl Seen {
             status: pool.status.clone(),
             written: context.writes.last(&key),
             started: context.started,
+            pods_seen: context.pods.synced(),
             pods: context.pods.of(&key.namespace),
             instances: context.reports.of(&key),
             entry: entry.or_else(|| (!context.entries.settled()).then_some(EntryState::Pending)),
@@ -76,7 +79,8 @@ pub fn plan(
 ) -> Plan {
     let validation = validated.as_ref().map_err(Vec::as_slice);
     let matching = validation.map(|pool| fleet::matching(pool, &seen.pods)).unwrap_or_default();
-    let fleet = validation.map(|pool| fleet::count(pool, &matching)).unwrap_or_default();
+    let counted = validation.map(|pool| fleet::count(pool, &matching)).unwrap_or_default();
+    let fleet = Fleet { unseen: !seen.pods_seen, ..counted };
     let figures = figures(&fleet, &seen.instances);
     let observation = Observation {
         generation: seen.generation,

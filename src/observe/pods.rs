@@ -50,6 +50,12 @@ impl Pods {
         *self.synced.borrow()
     }
 
+    /// Resolves once every pod was seen.
+    pub async fn wait_synced(&self) {
+        // The sender lives in self.
+        let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
+    }
+
     /// Watches until the process stops, and tells `changed` of every difference.
     pub async fn watch(&self, client: Client, metrics: Arc<Metrics>, stopping: Stopping, changed: impl Fn(Change<'_>)) {
         let api = Api::<DeserializeGuard<ApiPod>>::all(client);

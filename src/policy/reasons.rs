@@ -75,6 +75,8 @@ words! {
         NoMatchingPods,
         /// Injected: every matching pod has the pool, some with the settings of an older generation.
         OlderSettings,
+        /// Injected: the operator could not list the cluster's pods yet.
+        PodsUnknown,
         /// Injected: pods without the pool; they are older than it, or were created while the webhook was away.
         PodsMissed,
         /// Injected: pods that were looked at and left alone.

@@ -55,6 +55,8 @@ pub enum EntryState {
 /// The pods of a pool. Lists of names hold as many as are shown; the counts are of all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fleet {
+    /// The pods of the cluster could not be listed yet; no count means anything.
+    pub unseen: bool,
     /// Pods that match the selector and are not finished.
     pub matched: u32,
     /// Of these, pods that carry the pool.
@@ -131,8 +133,8 @@ pub fn status(
     ConnectionPoolStatus {
         observed_generation: Some(observation.generation),
         warnings: valid.map_or_else(Vec::new, |pool| pool.warnings.clone()),
-        // An invalid spec does not say which pods match.
-        pods: match valid {
+        // An invalid spec does not say which pods match, and pods that nobody could look at can't be counted.
+        pods: match valid.filter(|_| !observation.fleet.unseen) {
             Some(_) => Some(format!("{}/{}", observation.fleet.injected, observation.fleet.matched)),
             None => old.pods.clone(),
         },

@@ -80,7 +80,7 @@ pub fn findings(old: &ConnectionPoolStatus, observation: &Observation<'_>, figur
 }
 
 /// What has to be cured first, first. Reasons that are no trouble are not in it.
-const SERIOUS: [Reason; 20] = [
+const SERIOUS: [Reason; 21] = [
     Reason::Invalid,
     Reason::NamespaceExcluded,
     Reason::WebhookUnreachable,
@@ -96,6 +96,7 @@ const SERIOUS: [Reason; 20] = [
     Reason::InstancesUnreachable,
     Reason::InvalidAnswers,
     Reason::Critical,
+    Reason::PodsUnknown,
     Reason::PodsMissed,
     Reason::PodsSkipped,
     Reason::Elevated,

@@ -171,7 +171,8 @@ fn converse(raw: &mut Raw, bytes: &[u8], dice: &mut Dice, end: &str) -> Vec<Mess
         loop {
             // What RESET ALL returns to is the name of the pool's own login, for a moment.
             let name = b"application_name\0";
-            messages.extend(raw.read_to(b'Z').into_iter().filter(|got| got.kind != b'S' || !got.body.starts_with(name)));
+            messages
+                .extend(raw.read_to(b'Z').into_iter().filter(|got| got.kind != b'S' || !got.body.starts_with(name)));
             let last = messages.iter().rev().find(|message| message.kind == b'D');
             if last.is_some_and(|row| row.body.ends_with(end.as_bytes())) {
                 return messages;
@@ -196,7 +197,8 @@ fn compare(seed: u64, steps: usize, session: bool, direct: u16, pooled: u16, use
         let expected = converse(&mut direct, &bytes, &mut Dice(dice.0), &end);
         let answered = converse(&mut pooled, &bytes, &mut dice, &end);
         if answered != expected {
-            let at = answered.iter().zip(&expected).position(|(a, b)| a != b).unwrap_or(answered.len().min(expected.len()));
+            let at =
+                answered.iter().zip(&expected).position(|(a, b)| a != b).unwrap_or(answered.len().min(expected.len()));
             let sent: String = String::from_utf8_lossy(&bytes).chars().take(3000).collect();
             panic!("seed {seed}, step {step}: {:?} instead of {:?} after {sent}", answered.get(at), expected.get(at));
         }

@@ -11,6 +11,11 @@ pub(super) fn injected(observation: &Observation<'_>) -> Finding {
         let message = "the spec is not valid, so nobody knows which pods it means; running pods keep what they have";
         return finding(kind, Status::Unknown, Reason::Invalid, message);
     }
+    if fleet.unseen {
+        let message = "the operator has not seen the cluster's pods yet; if this lasts, read its log and check that its role lets it \
+                       list and watch pods";
+        return finding(kind, Status::Unknown, Reason::PodsUnknown, message);
+    }
     let stale: Vec<String> = fleet
         .stale
         .iter()

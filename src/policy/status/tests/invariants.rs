@@ -31,6 +31,7 @@ fn instances() -> impl Strategy<Value = Vec<Instance>> {
 fn fleets() -> impl Strategy<Value = Fleet> {
     (0..20_u32, 0..20_u32, 0..5_u32, 0..5_u32, prop::collection::vec((1..9_i64, 1..9_u32), 0..5)).prop_map(
         |(matched, injected, missed_count, skipped_count, stale)| Fleet {
+            unseen: matched == 19,
             matched,
             injected,
             missed: (0..missed_count.min(3)).map(|number| format!("missed-{number}")).collect(),

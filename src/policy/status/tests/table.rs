@@ -55,6 +55,8 @@ fn rows() -> Vec<Row> {
             &["-Ready WebhookNotCalled", FINE[1], FINE[2], FINE[3], FINE[4], FINE[5]], "WebhookNotCalled"),
         row("no pod matches", |s| (s.fleet, s.instances) = (Fleet::default(), vec![]),
             &[FINE[0], FINE[1], "+Injected NoMatchingPods", "?Reachable NoInstances", "?DatabaseReachable NoInstances", "?Saturated NoInstances"], "NoMatchingPods"),
+        row("the pods can't be listed", |s| (s.fleet, s.instances) = (Fleet { unseen: true, ..Fleet::default() }, vec![]),
+            &[FINE[0], FINE[1], "?Injected PodsUnknown", "?Reachable NoInstances", "?DatabaseReachable NoInstances", "?Saturated NoInstances"], "PodsUnknown"),
         row("the first pod starts", |s| (s.fleet, s.instances) = (Fleet { matched: 1, injected: 1, ..Fleet::default() }, vec![]),
             &[FINE[0], FINE[1], FINE[2], "?Reachable NoInstances", "?DatabaseReachable NoInstances", "?Saturated NoInstances"], "NoInstances"),
         row("pods are older than the pool", |s| s.fleet = Fleet { matched: 5, injected: 2, missed: vec!["x".into(), "y".into(), "z".into()], missed_count: 3, ..Fleet::default() },
