@@ -55,12 +55,24 @@ pub struct Charges {
     next: u64,
     max: u32,
     books: BTreeMap<Attempt, Charge>,
+    counts: Counts,
     servers: Servers,
     served: Vec<SocketAddr>,
     authentication_timeout: Option<Duration>,
     last_looking: Option<Duration>,
     last_look: Option<Duration>,
     look_interval: Duration,
+}
+
+/// Sums over the books, which the loop reads at every turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    charged: u32,
+    unconfirmed: u32,
+    looking: u32,
+    inherited: u32,
+    /// Of any kind.
+    lost: u32,
 }
 
 impl Charges {
@@ -71,6 +83,7 @@ impl Charges {
             next: 1,
             max,
             books: BTreeMap::new(),
+            counts: Counts::default(),
             servers: Servers::default(),
             served: Vec::new(),
             authentication_timeout: None,
@@ -94,6 +107,7 @@ impl Charges {
             };
             self.books.insert(left.attempt, charge);
         }
+        self.recount();
     }
 
     /// Another maximum is in force. Nothing is ended here; [`Charges::begin`] refuses until enough has ended.
@@ -106,6 +120,7 @@ impl Charges {
     pub fn serve(&mut self, addresses: &[SocketAddr], now: Duration) {
         addresses.clone_into(&mut self.served);
         self.strand(now);
+        self.recount();
     }
 
     /// Before connect(): the permission, or `None` when as much is charged as may be.
@@ -125,8 +140,8 @@ impl Charges {
     /// When [`Charges::begin_looking`] may next say yes; `None` while it is not needed.
     pub fn looking_due(&self) -> Option<Duration> {
         let stuck = self.charged() >= self.max && !self.books.is_empty();
-        let all_unconfirmed = self.books.values().all(|charge| charge.life != Life::Open);
-        (stuck && all_unconfirmed).then(|| self.last_looking.map_or(Duration::ZERO, |last| last + LOOKING_INTERVAL))
+        let all_lost = self.counts.lost as usize == self.books.len();
+        (stuck && all_lost).then(|| self.last_looking.map_or(Duration::ZERO, |last| last + LOOKING_INTERVAL))
     }
 
     fn open(&mut self, now: Duration, address: SocketAddr, looking: bool) -> Attempt {
@@ -134,6 +149,7 @@ impl Charges {
         self.next += 1;
         let charge = Charge { address, began: now, backend: None, server: None, looking, life: Life::Open };
         self.books.insert(attempt, charge);
+        self.recount();
         attempt
     }
 
@@ -142,6 +158,7 @@ impl Charges {
     /// ended just then. (Let the kernel time it out, by TCP_USER_TIMEOUT, to know.)
     pub fn failed_before_start(&mut self, attempt: Attempt) {
         self.books.remove(&attempt);
+        self.recount();
     }
 
     /// BackendKeyData came. Must be known, and journalled, before anything that changes the backend's application_name is sent.
@@ -169,12 +186,14 @@ impl Charges {
                 && charge.backend.is_some_and(|backend| Some(backend.pid) == pid)
         };
         freed.extend(self.free(same));
+        self.recount();
         freed
     }
 
     /// EOF was received (recv() gave 0): the backend is gone.
     pub fn eof(&mut self, attempt: Attempt) {
         self.books.remove(&attempt);
+        self.recount();
     }
 
     /// The socket ended without EOF: closed here, timed out, or reset. The charge stays.
@@ -185,10 +204,14 @@ impl Charges {
             charge.life = Life::unconfirmed(self.next);
             self.look_interval = CONFIRMATION;
         }
+        self.recount();
     }
 
     /// When a look may next decide something; `None` while nothing is unconfirmed.
     pub fn look_due(&self) -> Option<Duration> {
+        if self.counts.lost == 0 {
+            return None;
+        }
         let timeout = self.authentication_timeout();
         self.books
             .values()
@@ -217,7 +240,10 @@ impl Charges {
         if self.last_look.replace(now).is_some() {
             self.look_interval = (self.look_interval * 2).min(LOOK_INTERVAL_MAX);
         }
-        (!asked.is_empty()).then(|| Look::new(via, asked, now))
+        // That the server answers may be enough.
+        let replaced = self.replaced(address);
+        let useful = !asked.is_empty() || self.books.values().any(replaced);
+        useful.then(|| Look::new(via, asked, now))
     }
 
     /// The answer of a look, received `now`. Returns what was freed.
@@ -243,28 +269,28 @@ impl Charges {
             self.look_interval = CONFIRMATION;
         }
         self.strand(now);
+        self.recount();
         freed
     }
 
     /// What counts against the maximum: every charge that is not proven to be gone, apart from `looking` and stranded ones.
     pub fn charged(&self) -> u32 {
-        self.count(Charge::counts)
+        self.counts.charged
     }
 
     /// Charged or stranded, and not usable: the socket is gone, the backend perhaps not.
     pub fn unconfirmed(&self) -> u32 {
-        self.count(|charge| !charge.looking && charge.life != Life::Open)
+        self.counts.unconfirmed
     }
 
     /// Logins beyond the maximum that only look, or did.
     pub fn looking(&self) -> u32 {
-        self.count(|charge| charge.looking)
+        self.counts.looking
     }
 
     /// Attempts of earlier boots that are still charged.
     pub fn inherited(&self) -> u32 {
-        let count = self.books.keys().filter(|attempt| attempt.boot != self.boot).count();
-        u32::try_from(count).unwrap_or(u32::MAX)
+        self.counts.inherited
     }
 
     /// Every attempt on the books, stranded ones included.
@@ -272,8 +298,17 @@ impl Charges {
         self.books.keys().copied()
     }
 
-    fn count(&self, which: impl Fn(&Charge) -> bool) -> u32 {
-        u32::try_from(self.books.values().filter(|charge| which(charge)).count()).unwrap_or(u32::MAX)
+    /// Ends everything that changes the books.
+    fn recount(&mut self) {
+        self.counts = Counts::default();
+        for (attempt, charge) in &self.books {
+            let lost = charge.life != Life::Open;
+            self.counts.charged += u32::from(charge.counts());
+            self.counts.unconfirmed += u32::from(lost && !charge.looking);
+            self.counts.looking += u32::from(charge.looking);
+            self.counts.inherited += u32::from(attempt.boot != self.boot);
+            self.counts.lost += u32::from(lost);
+        }
     }
 
     fn authentication_timeout(&self) -> Duration {
@@ -291,25 +326,24 @@ impl Charges {
                 charge.bound(incarnation, number);
             }
         }
-        let mut freed = Vec::new();
-        if let Some(current) = self.servers.only(address) {
-            let here = |charge: &Charge| charge.address == address;
-            let alive: Vec<_> = self
-                .books
-                .values()
-                .filter(|charge| here(charge) && charge.life == Life::Open)
-                .filter_map(|charge| charge.server)
-                .collect();
-            let gone = |charge: &Charge| {
-                here(charge)
-                    && charge.life != Life::Open
-                    && charge.server.is_some_and(|server| server != current && !alive.contains(&server))
-            };
-            freed = self.free(gone);
-        }
+        let freed = self.free(self.replaced(address));
         self.servers.forget_all_but(|address| self.books.values().any(|charge| charge.address == *address));
         self.strand(now);
         freed
+    }
+
+    /// Which charges were left on an incarnation that another one replaced at this address. None while a socket to theirs is open
+    /// or while several servers share the address.
+    fn replaced(&self, address: SocketAddr) -> impl Fn(&Charge) -> bool + use<> {
+        let current = self.servers.only(address);
+        let open = self.books.values().filter(|charge| charge.address == address && charge.life == Life::Open);
+        let alive: Vec<_> = open.filter_map(|charge| charge.server).collect();
+        move |charge| {
+            charge.address == address
+                && charge.life != Life::Open
+                && current.is_some()
+                && charge.server.is_some_and(|server| current != Some(server) && !alive.contains(&server))
+        }
     }
 
     fn free(&mut self, gone: impl Fn(&Charge) -> bool) -> Vec<Attempt> {

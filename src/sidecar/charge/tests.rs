@@ -190,6 +190,18 @@ fn a_restart_of_the_server_frees_what_it_replaced() {
 }
 
 #[test]
+fn a_look_at_the_new_server_frees_what_was_lost_of_the_old_one_later() {
+    let mut charges = charges(4);
+    let old = connect(&mut charges, 1, SERVER, seconds(0));
+    let via = connect(&mut charges, 2, RESTARTED, seconds(1));
+    // Its host had gone silent, which takes a while to show.
+    charges.lost(old);
+    let look = charges.look(via, seconds(30)).unwrap();
+    let answer = Answer { incarnation: RESTARTED, ..answer(&[]) };
+    assert_eq!(charges.looked(&look, &answer, seconds(30)), [old]);
+}
+
+#[test]
 fn an_address_that_leads_to_several_servers_frees_nothing_by_a_change() {
     let mut charges = charges(4);
     for (pid, server) in [(1, SERVER), (2, RESTARTED), (3, SERVER)] {
