@@ -53,6 +53,8 @@ const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(10);
 pub struct Charges {
     boot: BootId,
     next: u64,
+    /// Numbers what happens, in order.
+    event: u64,
     max: u32,
     books: BTreeMap<Attempt, Charge>,
     counts: Counts,
@@ -81,6 +83,7 @@ impl Charges {
         Self {
             boot,
             next: 1,
+            event: 0,
             max,
             books: BTreeMap::new(),
             counts: Counts::default(),
@@ -97,9 +100,13 @@ impl Charges {
     /// begun `now`, which is later than they were.
     pub fn inherit(&mut self, left: impl IntoIterator<Item = Left>, now: Duration) {
         for left in left {
+            if let Some(server) = left.server {
+                self.servers.known_before(left.address, server);
+            }
             let charge = Charge {
                 address: left.address,
                 began: now,
+                begun: 0,
                 backend: left.backend,
                 server: left.server,
                 looking: false,
@@ -147,7 +154,8 @@ impl Charges {
     fn open(&mut self, now: Duration, address: SocketAddr, looking: bool) -> Attempt {
         let attempt = Attempt { boot: self.boot, number: self.next };
         self.next += 1;
-        let charge = Charge { address, began: now, backend: None, server: None, looking, life: Life::Open };
+        let begun = self.happened();
+        let charge = Charge { address, began: now, begun, backend: None, server: None, looking, life: Life::Open };
         self.books.insert(attempt, charge);
         self.recount();
         attempt
@@ -179,7 +187,8 @@ impl Charges {
             backend.started = Some(identity.backend_started);
             backend.pid
         });
-        let mut freed = self.sighted(attempt, identity.incarnation, identity.authentication_timeout, now);
+        let (address, begun) = (charge.address, charge.begun);
+        let mut freed = self.answered(address, begun, identity.incarnation, identity.authentication_timeout, now);
         let same = |charge: &Charge| {
             charge.life != Life::Open
                 && charge.server == Some(identity.incarnation)
@@ -198,10 +207,11 @@ impl Charges {
 
     /// The socket ended without EOF: closed here, timed out, or reset. The charge stays.
     pub fn lost(&mut self, attempt: Attempt) {
+        let event = self.happened();
         if let Some(charge) = self.books.get_mut(&attempt)
             && charge.life == Life::Open
         {
-            charge.life = Life::unconfirmed(self.next);
+            charge.life = Life::unconfirmed(event);
             self.look_interval = CONFIRMATION;
         }
         self.recount();
@@ -243,19 +253,17 @@ impl Charges {
         // That the server answers may be enough.
         let replaced = self.replaced(address);
         let useful = !asked.is_empty() || self.books.values().any(replaced);
-        useful.then(|| Look::new(via, asked, now))
+        let event = self.happened();
+        useful.then(|| Look::new(via, asked, now, event))
     }
 
     /// The answer of a look, received `now`. Returns what was freed.
     pub fn looked(&mut self, look: &Look, answer: &Answer, now: Duration) -> Vec<Attempt> {
-        let mut freed = self.sighted(look.via(), answer.incarnation, answer.authentication_timeout, now);
-        let Some(through) = self.books.get(&look.via()).map(|charge| charge.address) else { return freed };
+        let Some(through) = self.books.get(&look.via()).map(|charge| charge.address) else { return Vec::new() };
+        let mut freed = self.answered(through, look.event(), answer.incarnation, answer.authentication_timeout, now);
         let timeout = self.authentication_timeout();
         for asked in look.asked() {
             let Some(charge) = self.books.get_mut(&asked.attempt) else { continue };
-            if charge.address == through {
-                charge.bound(answer.incarnation, u64::MAX);
-            }
             if !charge.may_be_on(through, answer.incarnation) {
                 continue;
             }
@@ -315,19 +323,34 @@ impl Charges {
         self.authentication_timeout.unwrap_or(AUTHENTICATION_TIMEOUT_MAX)
     }
 
-    /// `via` reached `incarnation`. Frees the charges of those that it replaced at the same address.
-    fn sighted(&mut self, via: Attempt, incarnation: Incarnation, timeout: Duration, now: Duration) -> Vec<Attempt> {
-        let Some(address) = self.books.get(&via).map(|charge| charge.address) else { return Vec::new() };
+    fn happened(&mut self) -> u64 {
+        self.event += 1;
+        self.event
+    }
+
+    /// A server told who it is. Frees the charges of those that it replaced at the same address.
+    fn answered(
+        &mut self,
+        address: SocketAddr,
+        asked: u64,
+        incarnation: Incarnation,
+        timeout: Duration,
+        now: Duration,
+    ) -> Vec<Attempt> {
         // A reload may have lowered it since an attempt began.
         self.authentication_timeout = Some(self.authentication_timeout.map_or(timeout, |known| known.max(timeout)));
-        let number = if via.boot == self.boot { via.number } else { 0 };
-        if self.servers.sighted(address, incarnation, number, self.next) {
-            for charge in self.books.values_mut().filter(|charge| charge.address == address) {
-                charge.bound(incarnation, number);
-            }
+        let event = self.happened();
+        self.servers.answered(address, incarnation, asked, event);
+        for charge in self.books.values_mut().filter(|charge| charge.address == address) {
+            charge.bound(incarnation, asked);
         }
         let freed = self.free(self.replaced(address));
-        self.servers.forget_all_but(|address| self.books.values().any(|charge| charge.address == *address));
+        let books = &self.books;
+        self.servers.forget_all_but(|address, incarnation| {
+            let concerned =
+                |charge: &Charge| charge.address == address && (incarnation.is_none() || charge.server == incarnation);
+            books.values().any(concerned)
+        });
         self.strand(now);
         freed
     }
@@ -335,14 +358,17 @@ impl Charges {
     /// Which charges were left on an incarnation that another one replaced at this address. None while a socket to theirs is open
     /// or while several servers share the address.
     fn replaced(&self, address: SocketAddr) -> impl Fn(&Charge) -> bool + use<> {
-        let current = self.servers.only(address);
         let open = self.books.values().filter(|charge| charge.address == address && charge.life == Life::Open);
         let alive: Vec<_> = open.filter_map(|charge| charge.server).collect();
+        let lost = self.books.values().filter(|charge| charge.address == address && charge.life != Life::Open);
+        let gone: Vec<_> = lost
+            .filter_map(|charge| charge.server)
+            .filter(|server| self.servers.replaced(address, *server) && !alive.contains(server))
+            .collect();
         move |charge| {
             charge.address == address
                 && charge.life != Life::Open
-                && current.is_some()
-                && charge.server.is_some_and(|server| current != Some(server) && !alive.contains(&server))
+                && charge.server.is_some_and(|server| gone.contains(&server))
         }
     }
 
@@ -355,7 +381,7 @@ impl Charges {
     /// backend may still be authenticating.
     fn strand(&mut self, now: Duration) {
         let timeout = self.authentication_timeout();
-        let seen: Vec<_> = self.served.iter().filter_map(|address| self.servers.current(*address)).collect();
+        let seen: Vec<_> = self.served.iter().flat_map(|address| self.servers.current(*address)).collect();
         for charge in self.books.values_mut() {
             let Life::Unconfirmed { stranded, .. } = &mut charge.life else { continue };
             *stranded = !seen.is_empty()
