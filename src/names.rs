@@ -73,6 +73,14 @@ pub const ENV_POD_UID: &str = "WEIR_POD_UID";
 /// Ed25519 public keys that statements may be signed with: base64, comma-separated, any number.
 pub const ENV_PUBLIC_KEYS: &str = "WEIR_PUBLIC_KEYS";
 
+/// What the sidecar logs, as a filter of `tracing`.
+pub const ENV_LOG: &str = "WEIR_LOG";
+
+/// The sidecar's program in its image.
+pub const PROGRAM: &str = "/weir-sidecar";
+/// The numeric user of the sidecar's image; also set in a pod that would run it as root.
+pub const USER: i64 = 65532;
+
 /// First choice of the port that the application connects to, on loopback; the next free one is taken when a container
 /// of the pod declares it.
 pub const LISTEN_PORT: u16 = 6432;

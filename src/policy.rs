@@ -8,6 +8,8 @@
 pub mod dialect;
 pub mod duration;
 pub mod health;
+#[cfg(feature = "operator")]
+pub mod inject;
 pub mod limits;
 pub mod settings;
 pub mod url;

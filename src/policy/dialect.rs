@@ -31,8 +31,8 @@ pub struct Dialect {
     pub facts: &'static [Fact],
     /// Whether it takes `h1:1,h2:2` as the authority.
     pub multi_host: bool,
-    /// Whether a `+` in a query value means a space.
-    pub plus_is_space: bool,
+    /// How it decodes what is percent-encoded.
+    pub decoding: Decoding,
     /// Whether it reads PGHOST, PGSSLMODE and their relatives.
     pub reads_environment: bool,
     /// The database of a URL without a path; `None`: the one named like the user.
@@ -120,6 +120,17 @@ pub enum Unknown {
 pub enum Duplicate {
     /// The last.
     Last,
+}
+
+/// How a library decodes a URL's parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decoding {
+    /// A `+` is a plus sign.
+    Plain,
+    /// A `+` in the query is a space.
+    Form,
+    /// The same, and the reserved characters of RFC 3986 stay encoded in the path, as JavaScript's decodeURI leaves them.
+    Script,
 }
 
 /// A fact of the connection that a query key may override.

@@ -1,10 +1,13 @@
-//! What one instance may hold, and for how long: the profiles and their defaults.
+//! What one instance may hold, and for how long: the profiles and their defaults, and what a pod's own variables lower.
+
+mod environment;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::duration;
+pub use environment::{BadVariable, VARIABLES, environment, lower};
 
 /// The kind of environment a pool serves; it sets every limit that the resource leaves open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

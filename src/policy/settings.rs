@@ -79,6 +79,12 @@ pub struct Injected {
     pub control: u16,
     /// Max of this instance: what it counts as while nothing else is known.
     pub max: u32,
+    /// Pool parameters of the URL that the user wrote and that stay as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<String>,
+    /// Containers that may hold the variable and still go past the pool, each with the reason, as `container: Reason`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_alone: Vec<String>,
     /// Fields of newer writers, kept as they are.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,

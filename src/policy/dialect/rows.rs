@@ -1,7 +1,7 @@
 //! The table itself. Sources: libpq's documentation (PostgreSQL manual, 34.1) and fe-connect.c; pg-connection-string 2.x;
 //! prisma-engines quaint/src/connector/postgres/url.rs and quaint/src/pooled.rs.
 
-use super::{Channel, Dialect, Duplicate, Fact, Lever, Limit, SslRule, Unit, Unknown, Zero};
+use super::{Channel, Decoding, Dialect, Duplicate, Fact, Lever, Limit, SslRule, Unit, Unknown, Zero};
 
 const POSTGRES: &[&str] = &["postgres", "postgresql"];
 const EVERY_FACT: &[Fact] = &[Fact::Host, Fact::HostAddress, Fact::Port, Fact::User, Fact::Password, Fact::Database];
@@ -15,7 +15,7 @@ const fn seconds(limit: Limit, name: &'static str, least: u64) -> Lever {
     Lever { limit, channel: Channel::Url, name, unit: Unit::Seconds, least, most: INT, zero: Zero::Never }
 }
 
-pub(super) static NONE: Dialect = Dialect {
+pub(super) const NONE: Dialect = Dialect {
     id: "none",
     schemes: POSTGRES,
     levers: &[],
@@ -24,14 +24,14 @@ pub(super) static NONE: Dialect = Dialect {
     ssl: SslRule::Libpq,
     facts: EVERY_FACT,
     multi_host: true,
-    plus_is_space: false,
+    decoding: Decoding::Plain,
     reads_environment: true,
     default_database: None,
     transaction: &[],
 };
 
 /// Prisma's Rust engine, up to version 6. Prisma 7 with driver adapters reads none of these: it is `node-postgres`.
-static PRISMA: Dialect = Dialect {
+const PRISMA: Dialect = Dialect {
     id: "prisma",
     schemes: POSTGRES,
     levers: &[
@@ -46,14 +46,14 @@ static PRISMA: Dialect = Dialect {
     ssl: SslRule::Prisma,
     facts: &[Fact::Host],
     multi_host: false,
-    plus_is_space: true,
+    decoding: Decoding::Form,
     reads_environment: false,
     default_database: Some("postgres"),
     transaction: &[],
 };
 
 /// node-postgres, and what stands on it: TypeORM, Knex, Sequelize, Drizzle over pg, Prisma 7. Its pool is set in code only.
-static NODE_POSTGRES: Dialect = Dialect {
+const NODE_POSTGRES: Dialect = Dialect {
     id: "node-postgres",
     schemes: POSTGRES,
     levers: &[],
@@ -62,14 +62,14 @@ static NODE_POSTGRES: Dialect = Dialect {
     ssl: SslRule::NodePostgres,
     facts: &[Fact::Host, Fact::Port, Fact::User, Fact::Password],
     multi_host: false,
-    plus_is_space: true,
+    decoding: Decoding::Script,
     reads_environment: true,
     default_database: None,
     transaction: &[],
 };
 
 /// libpq and what stands on it: psql, psycopg, diesel, ruby-pg. It raises a connect_timeout of 1 to 2.
-static LIBPQ: Dialect = Dialect {
+const LIBPQ: Dialect = Dialect {
     id: "libpq",
     schemes: POSTGRES,
     levers: &[seconds(Limit::ConnectTimeout, "connect_timeout", 2)],
@@ -78,7 +78,7 @@ static LIBPQ: Dialect = Dialect {
     ssl: SslRule::Libpq,
     facts: EVERY_FACT,
     multi_host: true,
-    plus_is_space: false,
+    decoding: Decoding::Plain,
     reads_environment: true,
     default_database: None,
     transaction: &[],

@@ -2,7 +2,7 @@
 //!
 //! The application's hop becomes loopback without TLS, so the sidecar's hop carries the whole promise: it never verifies less than
 //! the library would have. What it can't verify in the library's place (a CA file in the application's image, a client certificate,
-//! channel binding) is refused, never left out.
+//! channel binding) is refused, never left out, and so is a way of connecting that the sidecar does not know.
 
 use crate::policy::url::UrlError;
 
@@ -33,8 +33,8 @@ pub enum SslRule {
     Prisma,
 }
 
-/// A query key, and the value of it that matters; `None`: any but the empty one.
-type Key = (&'static str, Option<&'static str>);
+/// A query key, and the values besides the empty one that ask for nothing. Any other is refused.
+type Key = (&'static str, &'static [&'static str]);
 
 /// Keys that this module reads: a second copy is ambiguous.
 const READ: [&str; 4] = ["sslmode", "ssl", "uselibpqcompat", "sslaccept"];
@@ -48,18 +48,18 @@ impl SslRule {
             }
         }
         let get = |key: &str| pairs.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
-        let said = |&(key, matters): &Key| match (get(key), matters) {
-            (Some(value), Some(matters)) => value == matters,
-            (Some(value), None) => !value.is_empty(),
-            (None, _) => false,
-        };
-        let system = self == Self::Libpq && get("sslrootcert") == Some("system");
-        if let Some((key, _)) = self.files().iter().find(|key| said(key) && !(system && key.0 == "sslrootcert")) {
+        let asked =
+            |&&(key, harmless): &&Key| get(key).is_some_and(|value| !value.is_empty() && !harmless.contains(&value));
+        if let Some((key, _)) = self.files().iter().find(asked) {
             return Err(UrlError::ClientFile(key));
         }
-        if let Some((key, _)) = self.checks().iter().find(|key| said(key)) {
+        if let Some((key, _)) = self.checks().iter().find(asked) {
             return Err(UrlError::ClientCheck(key));
         }
+        if let Some((key, _)) = self.services().iter().find(asked) {
+            return Err(UrlError::Unsupported(key));
+        }
+        let system = get("sslrootcert") == Some("system");
         match self {
             Self::Libpq => libpq(get("sslmode"), get("ssl"), system),
             Self::NodePostgres => node_postgres(get("sslmode"), get("ssl"), get("uselibpqcompat") == Some("true")),
@@ -71,18 +71,18 @@ impl SslRule {
     const fn files(self) -> &'static [Key] {
         match self {
             Self::Libpq => &[
-                ("sslrootcert", None),
-                ("sslcert", None),
-                ("sslkey", None),
-                ("sslcrl", None),
-                ("sslcrldir", None),
-                ("passfile", None),
-                ("service", None),
-                ("servicefile", None),
+                ("sslrootcert", &["system"]),
+                ("sslcert", &[]),
+                ("sslkey", &[]),
+                ("sslcrl", &[]),
+                ("sslcrldir", &[]),
+                ("passfile", &[]),
+                ("service", &[]),
+                ("servicefile", &[]),
             ],
-            Self::NodePostgres => &[("sslrootcert", None), ("sslcert", None), ("sslkey", None)],
+            Self::NodePostgres => &[("sslrootcert", &[]), ("sslcert", &[]), ("sslkey", &[])],
             // Here sslcert is the authority's certificate.
-            Self::Prisma => &[("sslcert", None), ("sslidentity", None)],
+            Self::Prisma => &[("sslcert", &[]), ("sslidentity", &[])],
         }
     }
 
@@ -90,16 +90,37 @@ impl SslRule {
     const fn checks(self) -> &'static [Key] {
         match self {
             Self::Libpq => &[
-                ("channel_binding", Some("require")),
-                ("gssencmode", Some("require")),
-                ("sslcertmode", Some("require")),
-                ("ssl_min_protocol_version", Some("TLSv1.3")),
-                ("require_auth", None),
-                ("requirepeer", None),
-                ("requiressl", None),
+                ("channel_binding", &["prefer", "disable"]),
+                ("gssencmode", &["prefer", "disable"]),
+                ("sslcertmode", &["allow", "disable"]),
+                ("ssl_min_protocol_version", &["TLSv1", "TLSv1.1", "TLSv1.2"]),
+                ("require_auth", &[]),
+                ("requirepeer", &[]),
+                ("requiressl", &[]),
             ],
-            Self::NodePostgres => &[],
-            Self::Prisma => &[("channel_binding", Some("require"))],
+            Self::NodePostgres => &[("enableChannelBinding", &["false", "0"])],
+            Self::Prisma => &[("channel_binding", &["prefer", "disable"])],
+        }
+    }
+
+    /// Keys by which the library connects in a way that the sidecar does not know.
+    const fn services(self) -> &'static [Key] {
+        match self {
+            Self::Libpq => &[
+                ("target_session_attrs", &["any"]),
+                ("load_balance_hosts", &["disable"]),
+                ("sslnegotiation", &["postgres"]),
+                ("ssl_max_protocol_version", &["TLSv1.2", "TLSv1.3"]),
+                ("min_protocol_version", &["3.0"]),
+                ("replication", &["false", "off", "no", "0"]),
+                ("sslkeylogfile", &[]),
+                ("scram_client_key", &[]),
+                ("scram_server_key", &[]),
+                ("oauth_issuer", &[]),
+                ("oauth_client_id", &[]),
+            ],
+            Self::NodePostgres => &[("sslnegotiation", &["postgres"]), ("replication", &["false"])],
+            Self::Prisma => &[],
         }
     }
 }

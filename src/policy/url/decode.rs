@@ -3,7 +3,7 @@
 use super::query::Pair;
 use super::split::position;
 use super::{HOSTS_MAX, Span, Url, UrlError};
-use crate::policy::dialect::{Dialect, Fact, SslPolicy};
+use crate::policy::dialect::{Decoding, Dialect, Fact, SslPolicy};
 
 /// PostgreSQL's port where a URL names none.
 const PORT: u16 = 5432;
@@ -40,6 +40,25 @@ pub(super) fn decode(text: &[u8], plus: Plus) -> Vec<u8> {
     decoded
 }
 
+/// Percent-decodes all but the reserved characters, as JavaScript's decodeURI does (ECMA-262, 19.2.6.2).
+fn decode_uri(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((byte, after)) = rest.split_first() {
+        let escaped = rest.get(..3).filter(|_| *byte == b'%');
+        let plain = escaped
+            .map(|escaped| decode(escaped, Plus::Literal))
+            .filter(|plain| !plain.first().is_some_and(|byte| b";/?:@&=+$,#".contains(byte)));
+        match (escaped, plain) {
+            (Some(_), Some(plain)) => decoded.extend(plain),
+            (Some(escaped), None) => decoded.extend(escaped),
+            (None, _) => decoded.push(*byte),
+        }
+        rest = if escaped.is_some() { rest.get(3..).unwrap_or_default() } else { after };
+    }
+    decoded
+}
+
 fn digit(byte: Option<u8>) -> u8 {
     match byte {
         Some(byte @ b'0'..=b'9') => byte - b'0',
@@ -66,7 +85,11 @@ impl Url<'_> {
 
     /// The database, where the URL or the library names one; else the server takes the user's name.
     pub fn database(&self, dialect: &Dialect) -> Result<Option<String>, UrlError> {
-        let named = self.fact(dialect, Fact::Database, self.path.as_ref())?.map(text).transpose()?;
+        let named = match self.path.as_ref() {
+            Some(path) if dialect.decoding == Decoding::Script => Some(decode_uri(self.bytes(path))),
+            path => self.fact(dialect, Fact::Database, path)?,
+        };
+        let named = named.filter(|named| !named.is_empty()).map(text).transpose()?;
         Ok(named.or_else(|| dialect.default_database.map(str::to_owned)))
     }
 
@@ -105,6 +128,17 @@ impl Url<'_> {
             }
         };
         names.iter().enumerate().map(host).collect()
+    }
+
+    /// Whether the URL names a port, rather than leaving it to its reader.
+    pub fn names_port(&self) -> bool {
+        self.authority_hosts().is_ok_and(|(_, ports)| !ports.is_empty()) || self.has(&["port"])
+    }
+
+    /// Whether the query has one of these keys.
+    pub fn has(&self, keys: &[&str]) -> bool {
+        let is = |pair: &Pair| keys.iter().any(|key| decode(self.bytes(&pair.key), Plus::Literal) == key.as_bytes());
+        self.pairs.iter().any(is)
     }
 
     /// Every pair of the query, decoded, in order.
@@ -170,7 +204,7 @@ impl Url<'_> {
 }
 
 fn plus(dialect: &Dialect) -> Plus {
-    if dialect.plus_is_space { Plus::Space } else { Plus::Literal }
+    if dialect.decoding == Decoding::Plain { Plus::Literal } else { Plus::Space }
 }
 
 fn list(bytes: &[u8]) -> Result<Vec<String>, UrlError> {

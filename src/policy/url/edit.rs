@@ -1,5 +1,6 @@
 //! Edits of a URL: whole spans are replaced, every other byte stays.
 
+use super::expansion::escape;
 use super::query::Change;
 use super::{Span, Url, UrlError};
 use crate::names;
@@ -71,7 +72,7 @@ const HOP: [&str; 29] = [
 /// pool parameters. Refuses a URL whose server or TLS policy the sidecar could not stand in for.
 pub fn redirect(url: &Url<'_>, dialect: &Dialect, to: &Redirect<'_>) -> Result<Edited, UrlError> {
     url.hosts(dialect)?;
-    url.user(dialect)?;
+    url.user(dialect)?.filter(|user| !user.is_empty()).ok_or(UrlError::NoUser)?;
     url.database(dialect)?;
     url.password(dialect)?;
     url.ssl(dialect)?;
@@ -100,9 +101,10 @@ pub fn parameters(url: &Url<'_>, parameters: &[Parameter], existing: Existing) -
 }
 
 /// The URL of an application whose own one is hidden from us. The scheme is the one that every library takes, since SQLAlchemy
-/// refuses `postgres`. Nothing in it needs escaping in a container's `value`.
+/// refuses `postgres`. The text is that of a container's `value`: its expansion is the URL.
 pub fn placeholder(port: u16, user: &str, database: &str, parameters: &[Parameter]) -> String {
-    let (user, database) = (encode(user), encode(database));
+    // In a path node-postgres leaves an encoded reserved character as it is.
+    let (user, database) = (encode(user, b""), encode(database, b";:&=+$,"));
     let mut url = format!("postgresql://{user}:{}@127.0.0.1:{port}/{database}?sslmode=disable", names::PLACEHOLDER);
     for Parameter { name, value } in parameters {
         url.push('&');
@@ -127,17 +129,11 @@ fn set(
     Ok(kept)
 }
 
-/// Percent-encodes all but RFC 3986's unreserved characters, so that no library and no shell sees a delimiter.
-fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+/// Percent-encodes all but RFC 3986's unreserved characters and those of `plain`, and escapes `$` for the kubelet.
+fn encode(text: &str, plain: &[u8]) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || plain.contains(&byte);
+    let one = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    escape(&text.bytes().map(one).collect::<String>())
 }
 
 /// Replaces spans that do not overlap, given in order.

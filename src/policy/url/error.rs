@@ -21,6 +21,9 @@ pub enum UrlError {
     /// A raw `@`, `/` or `?` in the user or password.
     #[error("its user or password holds a raw '@', '/' or '?', which libraries split differently; percent-encode it")]
     Userinfo,
+    /// A `.` or `..` in the path, which WHATWG parsers resolve.
+    #[error("its database is '.' or '..', which libraries read differently")]
+    Dots,
     /// The scheme is none of the dialect's.
     #[error("its scheme is not one that the declared client takes")]
     Scheme,
@@ -36,6 +39,9 @@ pub enum UrlError {
     /// No host at all.
     #[error("it names no host")]
     NoHost,
+    /// No user, so that the library takes the one that its process runs as.
+    #[error("it names no user")]
+    NoUser,
     /// A Unix socket, which lies in the application's container.
     #[error("it names a Unix socket, which the sidecar can't reach")]
     Socket,
@@ -54,6 +60,9 @@ pub enum UrlError {
     /// A key that demands a check which the sidecar does not do.
     #[error("its key {0} demands a check that the sidecar can't do in the application's place")]
     ClientCheck(&'static str),
+    /// A key that asks for a way of connecting that the sidecar does not know.
+    #[error("its key {0} asks for what the sidecar can't do yet; remove it")]
+    Unsupported(&'static str),
     /// An `sslmode` or `ssl` that the library would refuse.
     #[error("its sslmode is not one that the declared client takes")]
     SslMode,

@@ -1,5 +1,6 @@
 //! Where the parts of a URL are. Every byte is looked at; none is decoded.
 
+use super::decode::{Plus, decode};
 use super::query::Pair;
 use super::{LENGTH_MAX, Span, Url, UrlError};
 use crate::policy::dialect::Dialect;
@@ -40,6 +41,9 @@ impl<'a> Url<'a> {
         {
             return Err(UrlError::Userinfo);
         }
+        if path.clone().is_some_and(|path| has_dots(text.get(path).unwrap_or_default())) {
+            return Err(UrlError::Dots);
+        }
         let (user, password) = match at {
             None => (None, None),
             Some(at) => match position(text, start..at, b":") {
@@ -73,6 +77,11 @@ fn check_bytes(text: &[u8]) -> Result<(), UrlError> {
         }
     }
     Ok(())
+}
+
+/// Whether a segment is `.` or `..`, encoded or not.
+fn has_dots(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'/').any(|segment| matches!(decode(segment, Plus::Literal).as_slice(), b"." | b".."))
 }
 
 /// The first of `wanted` within `span`.
