@@ -125,8 +125,8 @@ impl Startup {
         let Some(unknown) = &self.negotiate else { return };
         message(out, b'v', |out| {
             out.extend_from_slice(&VERSION_3_0.to_be_bytes());
-            // Fits: a packet has at most 10,000 bytes.
-            out.extend_from_slice(&(unknown.len() as u32).to_be_bytes());
+            // It fits: a packet has at most 10,000 bytes.
+            out.extend_from_slice(&u32::try_from(unknown.len()).unwrap_or(u32::MAX).to_be_bytes());
             for name in unknown {
                 out.extend_from_slice(name);
                 out.push(0);
@@ -135,8 +135,10 @@ impl Startup {
     }
 }
 
+type Pair<'a> = (&'a [u8], &'a [u8]);
+
 /// Pairs of texts, each ended by a zero byte, up to an empty name.
-fn pairs(body: &[u8]) -> Result<Vec<(&[u8], &[u8])>, Refusal> {
+fn pairs(body: &[u8]) -> Result<Vec<Pair<'_>>, Refusal> {
     let bad = || fatal(*b"08P01", "invalid startup packet layout: expected terminator as last byte");
     let mut texts = body.strip_suffix(&[0]).ok_or_else(bad)?.split(|byte| *byte == 0);
     let mut pairs = Vec::new();

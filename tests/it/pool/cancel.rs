@@ -15,7 +15,10 @@ fn a_running_query_is_cancelled_and_the_connection_stays_usable() {
     let mut client = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
     for _ in 0..5 {
         client.send(&query("SELECT pg_sleep(600)"));
-        let running = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{}' AND wait_event = 'PgSleep'", database.name);
+        let running = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = '{}' AND wait_event = 'PgSleep'",
+            database.name
+        );
         eventually("the query to run", || database.sql(&running) == "1");
         client.cancel(pooler.port);
         let answer = client.read_to(b'Z');
@@ -68,7 +71,10 @@ fn a_late_cancel_does_not_reach_the_next_client_of_the_connection() {
                         client.cancel(pooler.port);
                     }
                     let answer = client.read_to(b'Z');
-                    assert!(cancels || answer.iter().all(|message| message.kind != b'E'), "someone else's cancel: {answer:?}");
+                    assert!(
+                        cancels || answer.iter().all(|message| message.kind != b'E'),
+                        "someone else's cancel: {answer:?}"
+                    );
                 }
             });
         }

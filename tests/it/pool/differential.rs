@@ -67,12 +67,21 @@ const COPY_DONE: [u8; 5] = [b'c', 0, 0, 0, 4];
 fn piece(dice: &mut Dice, session: bool) -> Vec<u8> {
     match dice.roll(if session { 20 } else { 16 }) {
         0 => query(dice.pick(&["SELECT 1", "SELECT 1, 'two'; SELECT 3", "", ";", "VALUES (1), (2)", "SELECT NULL"])),
-        1 => query(dice.pick(&["SELECT 1 / 0", "SELEC", "SELECT 1; SELECT 1 / 0; SELECT 2", "SELECT nothing", "COMMIT"])),
-        2 => query(dice.pick(&["SELECT repeat('x', 300000)", "SELECT n, repeat('y', 1000) FROM generate_series(1, 300) n"])),
+        1 => {
+            query(dice.pick(&["SELECT 1 / 0", "SELEC", "SELECT 1; SELECT 1 / 0; SELECT 2", "SELECT nothing", "COMMIT"]))
+        }
+        2 => query(
+            dice.pick(&["SELECT repeat('x', 300000)", "SELECT n, repeat('y', 1000) FROM generate_series(1, 300) n"]),
+        ),
         3 => query("DO $$ BEGIN RAISE NOTICE 'noticed'; END $$"),
-        4 => [extended(dice.pick(&["SELECT 1", "SELECT repeat('z', 200000)", "", "SELECT 1 / 0", "BOGUS"])), SYNC.to_vec()].concat(),
+        4 => [
+            extended(dice.pick(&["SELECT 1", "SELECT repeat('z', 200000)", "", "SELECT 1 / 0", "BOGUS"])),
+            SYNC.to_vec(),
+        ]
+        .concat(),
         5 => {
-            let batch = |dice: &mut Dice| extended(dice.pick(&["SELECT 1", "SELECT 2 WHERE false", "SELECT 1 / 0", ""]));
+            let batch =
+                |dice: &mut Dice| extended(dice.pick(&["SELECT 1", "SELECT 2 WHERE false", "SELECT 1 / 0", ""]));
             let mut out = Vec::new();
             for _ in 0..=dice.roll(6) {
                 out.extend(batch(dice));
@@ -105,20 +114,29 @@ fn piece(dice: &mut Dice, session: bool) -> Vec<u8> {
         // int4pl(2, 3), or a function that does not exist.
         11 => {
             let function = if dice.roll(3) == 0 { 0_u32 } else { 177 };
-            let body = [&function.to_be_bytes()[..], &[0, 1, 0, 0, 0, 2, 0, 0, 0, 1], b"2", &[0, 0, 0, 1], b"3", &[0, 0]].concat();
+            let body =
+                [&function.to_be_bytes()[..], &[0, 1, 0, 0, 0, 2, 0, 0, 0, 1], b"2", &[0, 0, 0, 1], b"3", &[0, 0]]
+                    .concat();
             message(b'F', &body)
         }
         12 => SYNC.to_vec(),
         13 => FLUSH.to_vec(),
         14 => {
             let rows = "SELECT n FROM generate_series(1, 10) n";
-            let first = [query("BEGIN"), parse("", rows), bind("p", "", None), execute("p", 3), execute("p", 3)].concat();
+            let first =
+                [query("BEGIN"), parse("", rows), bind("p", "", None), execute("p", 3), execute("p", 3)].concat();
             [first, message(b'C', b"Pp\0"), SYNC.to_vec(), query(dice.pick(&["COMMIT", "ROLLBACK"]))].concat()
         }
         15 => {
             let value = vec![b'v'; dice.roll(100_000)];
-            [parse("", "SELECT length($1::text)"), bind("", "", Some(&value)), message(b'D', b"P\0"), execute("", 0), SYNC.to_vec()]
-                .concat()
+            [
+                parse("", "SELECT length($1::text)"),
+                bind("", "", Some(&value)),
+                message(b'D', b"P\0"),
+                execute("", 0),
+                SYNC.to_vec(),
+            ]
+            .concat()
         }
         16 => {
             let name = dice.pick(&["a", "b"]);
@@ -127,7 +145,9 @@ fn piece(dice: &mut Dice, session: bool) -> Vec<u8> {
         }
         17 => [bind("", dice.pick(&["a", "b"]), None), message(b'D', b"P\0"), execute("", 0), SYNC.to_vec()].concat(),
         18 => [message(b'C', format!("S{}\0", dice.pick(&["a", "b"])).as_bytes()), SYNC.to_vec()].concat(),
-        _ => query(dice.pick(&["SET TimeZone = 'Asia/Tokyo'", "SET application_name = 'x'", "RESET ALL", "DISCARD ALL"])),
+        _ => {
+            query(dice.pick(&["SET TimeZone = 'Asia/Tokyo'", "SET application_name = 'x'", "RESET ALL", "DISCARD ALL"]))
+        }
     }
 }
 
@@ -151,7 +171,8 @@ fn converse(raw: &mut Raw, bytes: &[u8], dice: &mut Dice, end: &str) -> Vec<Mess
         loop {
             // What RESET ALL returns to is the name of the pool's own login, for a moment.
             let name = b"application_name\0";
-            messages.extend(raw.read_to(b'Z').into_iter().filter(|got| got.kind != b'S' || !got.body.starts_with(name)));
+            messages
+                .extend(raw.read_to(b'Z').into_iter().filter(|got| got.kind != b'S' || !got.body.starts_with(name)));
             let last = messages.iter().rev().find(|message| message.kind == b'D');
             if last.is_some_and(|row| row.body.ends_with(end.as_bytes())) {
                 return messages;
@@ -176,7 +197,8 @@ fn compare(seed: u64, steps: usize, session: bool, direct: u16, pooled: u16, use
         let expected = converse(&mut direct, &bytes, &mut Dice(dice.0), &end);
         let answered = converse(&mut pooled, &bytes, &mut dice, &end);
         if answered != expected {
-            let at = answered.iter().zip(&expected).position(|(a, b)| a != b).unwrap_or(answered.len().min(expected.len()));
+            let at =
+                answered.iter().zip(&expected).position(|(a, b)| a != b).unwrap_or(answered.len().min(expected.len()));
             let sent: String = String::from_utf8_lossy(&bytes).chars().take(3000).collect();
             panic!("seed {seed}, step {step}: {:?} instead of {:?} after {sent}", answered.get(at), expected.get(at));
         }

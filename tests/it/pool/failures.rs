@@ -132,7 +132,8 @@ fn a_name_that_does_not_resolve_is_named() {
 fn the_next_host_of_the_url_is_tried() {
     let database = postgres::database();
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let url = format!("postgres://{0}:secret@127.0.0.1:{closed},localhost:{1}/{0}", database.name, database.server.port());
+    let url =
+        format!("postgres://{0}:secret@127.0.0.1:{closed},localhost:{1}/{0}", database.name, database.server.port());
     let pooler = Pooler::start(&url, limits(1, 2), Release::AtDisconnect);
     let mut client = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
     assert_eq!(client.value("SELECT 1"), "1");

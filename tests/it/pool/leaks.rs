@@ -31,7 +31,10 @@ fn is_clean(client: &mut Raw, database: &Database) {
         ("SELECT coalesce(current_setting('my.secret', true), '')", ""),
         ("SELECT count(*) FROM pg_class WHERE relname = 'left_behind'", "0"),
         ("SELECT count(*) FROM pg_listening_channels()", "0"),
-        ("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())", "0"),
+        (
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            "0",
+        ),
         ("SELECT count(*) FROM pg_prepared_statements", "0"),
         ("SELECT count(*) FROM pg_cursors", "0"),
         ("SHOW transaction_read_only", "off"),

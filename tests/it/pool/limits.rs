@@ -25,7 +25,10 @@ fn min_is_kept_warm_and_idle_connections_above_it_are_closed() {
     pooler.until(|figures| &figures.charged, 2);
     assert_eq!(database.connections(), 2);
     // One of the warm ones is ended by someone else: it is replaced.
-    database.sql(&format!("SELECT pg_terminate_backend(min(pid)) FROM pg_stat_activity WHERE usename = '{}'", database.name));
+    database.sql(&format!(
+        "SELECT pg_terminate_backend(min(pid)) FROM pg_stat_activity WHERE usename = '{}'",
+        database.name
+    ));
     pooler.until(|figures| &figures.idle, 2);
     eventually("both to be there", || database.connections() == 2);
 }
@@ -36,7 +39,10 @@ fn old_connections_are_replaced() {
     let limits = Limits { max_lifetime: Duration::from_secs(1), ..limits(2, 2) };
     let pooler = Pooler::start(&database.url(), limits, Release::AtDisconnect);
     pooler.until(|figures| &figures.idle, 2);
-    let pids = format!("SELECT string_agg(pid::text, ',' ORDER BY pid) FROM pg_stat_activity WHERE usename = '{}'", database.name);
+    let pids = format!(
+        "SELECT string_agg(pid::text, ',' ORDER BY pid) FROM pg_stat_activity WHERE usename = '{}'",
+        database.name
+    );
     let first = database.sql(&pids);
     eventually("other backends", || {
         let now = database.sql(&pids);
@@ -66,7 +72,8 @@ fn who_waits_longer_than_connection_timeout_is_told_why() {
         let waited = message.strip_prefix("no server connection became free: waited ").unwrap();
         let waited = waited.strip_suffix(" ms, the pool's connectionTimeout").unwrap();
         assert!((1000..2000).contains(&waited.parse::<u32>().unwrap()), "{message}");
-        let detail = format!("All 1 server connections of this instance were in use, and {n} clients were ahead in the queue.");
+        let detail =
+            format!("All 1 server connections of this instance were in use, and {n} clients were ahead in the queue.");
         assert_eq!(field(error, b'D'), detail);
         assert!(field(error, b'H').contains("spec.limits.max"));
     }

@@ -39,7 +39,8 @@ fn a_client_is_told_what_postgresql_would_tell_it() {
     let mut first = Raw::log_in(pooler.port, &database.name, &wishes).unwrap();
     first.send(&query("SELECT 1"));
     let corrected: Vec<_> = first.read_to(b'Z').into_iter().filter(|message| message.kind == b'S').collect();
-    let corrected: Vec<_> = corrected.iter().map(|message| String::from_utf8_lossy(&message.body).into_owned()).collect();
+    let corrected: Vec<_> =
+        corrected.iter().map(|message| String::from_utf8_lossy(&message.body).into_owned()).collect();
     assert_eq!(corrected, ["client_encoding\0LATIN1\0", "DateStyle\0German, DMY\0"]);
     let second = Raw::log_in(pooler.port, &database.name, &wishes).unwrap();
     assert_eq!(sorted(&second), sorted(&direct));

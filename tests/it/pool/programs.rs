@@ -36,7 +36,14 @@ fn psql_gets_values() {
     let pooler = Pooler::start(&database.url(), limits(1, 5), Release::AtDisconnect);
     let output = Command::new("psql")
         .args(["-XAtq", "-h", "127.0.0.1", "-p", &pooler.port.to_string(), "-U", &database.name, "-d", &database.name])
-        .args(["-c", "SELECT 6 * 7", "-c", "SELECT current_user, current_database()", "-c", "\\echo :SERVER_VERSION_NUM"])
+        .args([
+            "-c",
+            "SELECT 6 * 7",
+            "-c",
+            "SELECT current_user, current_database()",
+            "-c",
+            "\\echo :SERVER_VERSION_NUM",
+        ])
         .output()
         .unwrap();
     let expected = format!("42\n{0}|{0}\n{1}\n", database.name, database.sql("SHOW server_version_num"));
