@@ -133,6 +133,8 @@ impl Loop {
                     b'E' => {
                         let code = Fields::new(message.body).get(b'C').map(String::from_utf8_lossy);
                         tracing::info!(code = code.as_deref(), "PostgreSQL ends an idle server connection");
+                        // It does not read any more: a goodbye would turn its end into a reset, which proves nothing.
+                        server.stained = true;
                         ends = true;
                     }
                     _ => ends = true,
@@ -169,7 +171,6 @@ impl Loop {
         let before = std::mem::replace(&mut server.phase, Phase::Closing);
         server.deadline = None;
         server.peer.held();
-        self.cipher.clear();
         if before.is_open() {
             self.open -= 1;
             self.idle.retain(|idle| *idle != j);
@@ -183,9 +184,8 @@ impl Loop {
             return;
         }
         if let Some(server) = self.servers.get_mut(j) {
-            server.transport.close(&mut self.cipher);
-            let _ = server.peer.write(&self.epoll, &self.cipher);
-            // The end of our stream ends a backend that does not read the goodbye: it stands where a message goes on.
+            // No close_notify: the server does not read what follows the goodbye, and what is left unread when it closes becomes a
+            // reset, which proves nothing. The end of our stream ends a backend that does not read the goodbye: it stands where a message goes on.
             server.peer.finish();
             if server.peer.readable {
                 self.again.push(server.peer.token);

@@ -64,6 +64,8 @@ impl Loop {
         } else if let Ok(identity) = Backend::parse(reply.rows.iter().map(|row| &**row)) {
             server.system = identity.incarnation.system;
             self.books.identified(server.attempt, identity, self.now);
+            // What a restarted server has lost is free again.
+            self.due_look();
         }
         self.learn(j);
         self.rest(j);
@@ -155,7 +157,7 @@ impl Loop {
             && let Ok(answer) = Answer::parse(reply.rows.iter().map(|row| &**row))
         {
             self.books.looked(&look, &answer, self.now);
-            self.restless = true;
+            self.due_look();
         }
         self.rest(j);
     }

@@ -98,7 +98,7 @@ impl Loop {
         self.books.look_due(self.now).filter(|due| *due > self.now)
     }
 
-    /// A charge was lost.
+    /// Charges were lost, or found to be gone.
     pub(super) fn due_look(&mut self) {
         self.unconfirmed = self.books.charges().unconfirmed();
         if let Some(due) = self.books.look_due(self.now) {
