@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::Event;
 
 use super::{Final, Loop};
+use crate::sidecar::charge::CONFIRMATION;
 use crate::sidecar::figures::Command;
 use crate::sidecar::pool;
 use crate::sidecar::server::Phase;
@@ -94,8 +95,12 @@ impl Loop {
     }
 
     fn next_look(&self) -> Option<Instant> {
-        // Due, but without a connection to look through: tried again as soon as one is idle.
-        self.books.look_due(self.now).filter(|due| *due > self.now)
+        match self.books.look_due(self.now)? {
+            due if due > self.now => Some(due),
+            // Due, but without a connection to look through: tried again as soon as one is idle.
+            _ if self.idle.is_empty() => None,
+            _ => Some(self.now + CONFIRMATION),
+        }
     }
 
     /// Charges were lost, or found to be gone.
