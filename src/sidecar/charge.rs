@@ -54,13 +54,25 @@ pub struct Charges {
     boot: BootId,
     next: u64,
     max: u32,
-    charges: BTreeMap<Attempt, Charge>,
+    books: BTreeMap<Attempt, Charge>,
+    counts: Counts,
     servers: Servers,
     served: Vec<SocketAddr>,
     authentication_timeout: Option<Duration>,
     last_looking: Option<Duration>,
     last_look: Option<Duration>,
     look_interval: Duration,
+}
+
+/// Sums over the books, which the loop reads at every turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    charged: u32,
+    unconfirmed: u32,
+    looking: u32,
+    inherited: u32,
+    /// Of any kind.
+    lost: u32,
 }
 
 impl Charges {
@@ -70,7 +82,8 @@ impl Charges {
             boot,
             next: 1,
             max,
-            charges: BTreeMap::new(),
+            books: BTreeMap::new(),
+            counts: Counts::default(),
             servers: Servers::default(),
             served: Vec::new(),
             authentication_timeout: None,
@@ -92,8 +105,9 @@ impl Charges {
                 looking: false,
                 life: Life::unconfirmed(0),
             };
-            self.charges.insert(left.attempt, charge);
+            self.books.insert(left.attempt, charge);
         }
+        self.recount();
     }
 
     /// Another maximum is in force. Nothing is ended here; [`Charges::begin`] refuses until enough has ended.
@@ -106,6 +120,7 @@ impl Charges {
     pub fn serve(&mut self, addresses: &[SocketAddr], now: Duration) {
         addresses.clone_into(&mut self.served);
         self.strand(now);
+        self.recount();
     }
 
     /// Before connect(): the permission, or `None` when as much is charged as may be.
@@ -124,16 +139,17 @@ impl Charges {
 
     /// When [`Charges::begin_looking`] may next say yes; `None` while it is not needed.
     pub fn looking_due(&self) -> Option<Duration> {
-        let stuck = self.charged() >= self.max && !self.charges.is_empty();
-        let all_unconfirmed = self.charges.values().all(|charge| charge.life != Life::Open);
-        (stuck && all_unconfirmed).then(|| self.last_looking.map_or(Duration::ZERO, |last| last + LOOKING_INTERVAL))
+        let stuck = self.charged() >= self.max && !self.books.is_empty();
+        let all_lost = self.counts.lost as usize == self.books.len();
+        (stuck && all_lost).then(|| self.last_looking.map_or(Duration::ZERO, |last| last + LOOKING_INTERVAL))
     }
 
     fn open(&mut self, now: Duration, address: SocketAddr, looking: bool) -> Attempt {
         let attempt = Attempt { boot: self.boot, number: self.next };
         self.next += 1;
         let charge = Charge { address, began: now, backend: None, server: None, looking, life: Life::Open };
-        self.charges.insert(attempt, charge);
+        self.books.insert(attempt, charge);
+        self.recount();
         attempt
     }
 
@@ -141,12 +157,13 @@ impl Charges {
     /// postmaster never saw us. Not for a connect() that we gave up ourselves, which is [`Charges::lost`]: its handshake may have
     /// ended just then. (Let the kernel time it out, by TCP_USER_TIMEOUT, to know.)
     pub fn failed_before_start(&mut self, attempt: Attempt) {
-        self.charges.remove(&attempt);
+        self.books.remove(&attempt);
+        self.recount();
     }
 
     /// BackendKeyData came. Must be known, and journalled, before anything that changes the backend's application_name is sent.
     pub fn connected(&mut self, attempt: Attempt, pid: i32) {
-        if let Some(charge) = self.charges.get_mut(&attempt)
+        if let Some(charge) = self.books.get_mut(&attempt)
             && pid != 0
         {
             charge.backend = Some(Backend { pid, started: None });
@@ -156,7 +173,7 @@ impl Charges {
     /// The connection answered [`identify`]. Returns what that frees: the charges of an incarnation that this one replaced, and of
     /// a backend that had the same pid, which a living process can't.
     pub fn identified(&mut self, attempt: Attempt, identity: Identity, now: Duration) -> Vec<Attempt> {
-        let Some(charge) = self.charges.get_mut(&attempt) else { return Vec::new() };
+        let Some(charge) = self.books.get_mut(&attempt) else { return Vec::new() };
         charge.server = Some(identity.incarnation);
         let pid = charge.backend.as_mut().map(|backend| {
             backend.started = Some(identity.backend_started);
@@ -169,28 +186,34 @@ impl Charges {
                 && charge.backend.is_some_and(|backend| Some(backend.pid) == pid)
         };
         freed.extend(self.free(same));
+        self.recount();
         freed
     }
 
     /// EOF was received (recv() gave 0): the backend is gone.
     pub fn eof(&mut self, attempt: Attempt) {
-        self.charges.remove(&attempt);
+        self.books.remove(&attempt);
+        self.recount();
     }
 
     /// The socket ended without EOF: closed here, timed out, or reset. The charge stays.
     pub fn lost(&mut self, attempt: Attempt) {
-        if let Some(charge) = self.charges.get_mut(&attempt)
+        if let Some(charge) = self.books.get_mut(&attempt)
             && charge.life == Life::Open
         {
             charge.life = Life::unconfirmed(self.next);
             self.look_interval = CONFIRMATION;
         }
+        self.recount();
     }
 
     /// When a look may next decide something; `None` while nothing is unconfirmed.
     pub fn look_due(&self) -> Option<Duration> {
+        if self.counts.lost == 0 {
+            return None;
+        }
         let timeout = self.authentication_timeout();
-        self.charges
+        self.books
             .values()
             .filter_map(|charge| charge.decidable(timeout))
             .min()
@@ -203,11 +226,11 @@ impl Charges {
         if self.look_due()? > now {
             return None;
         }
-        let through = self.charges.get(&via).filter(|charge| charge.life == Life::Open)?;
+        let through = self.books.get(&via).filter(|charge| charge.life == Life::Open)?;
         let (address, server) = (through.address, through.server?);
         let timeout = self.authentication_timeout();
         let asked: Vec<_> = self
-            .charges
+            .books
             .iter()
             .filter(|(_, charge)| charge.decidable(timeout).is_some_and(|due| due <= now))
             .filter(|(_, charge)| charge.may_be_on(address, server))
@@ -217,16 +240,19 @@ impl Charges {
         if self.last_look.replace(now).is_some() {
             self.look_interval = (self.look_interval * 2).min(LOOK_INTERVAL_MAX);
         }
-        (!asked.is_empty()).then(|| Look::new(via, asked, now))
+        // That the server answers may be enough.
+        let replaced = self.replaced(address);
+        let useful = !asked.is_empty() || self.books.values().any(replaced);
+        useful.then(|| Look::new(via, asked, now))
     }
 
     /// The answer of a look, received `now`. Returns what was freed.
     pub fn looked(&mut self, look: &Look, answer: &Answer, now: Duration) -> Vec<Attempt> {
         let mut freed = self.sighted(look.via(), answer.incarnation, answer.authentication_timeout, now);
-        let Some(through) = self.charges.get(&look.via()).map(|charge| charge.address) else { return freed };
+        let Some(through) = self.books.get(&look.via()).map(|charge| charge.address) else { return freed };
         let timeout = self.authentication_timeout();
         for asked in look.asked() {
-            let Some(charge) = self.charges.get_mut(&asked.attempt) else { continue };
+            let Some(charge) = self.books.get_mut(&asked.attempt) else { continue };
             if charge.address == through {
                 charge.bound(answer.incarnation, u64::MAX);
             }
@@ -235,7 +261,7 @@ impl Charges {
             }
             let row = answer.rows.iter().find(|row| charge.shows(asked.attempt, row));
             if charge.looked(row, look.sent(), now, timeout) {
-                self.charges.remove(&asked.attempt);
+                self.books.remove(&asked.attempt);
                 freed.push(asked.attempt);
             }
         }
@@ -243,37 +269,46 @@ impl Charges {
             self.look_interval = CONFIRMATION;
         }
         self.strand(now);
+        self.recount();
         freed
     }
 
     /// What counts against the maximum: every charge that is not proven to be gone, apart from `looking` and stranded ones.
     pub fn charged(&self) -> u32 {
-        self.count(Charge::counts)
+        self.counts.charged
     }
 
     /// Charged or stranded, and not usable: the socket is gone, the backend perhaps not.
     pub fn unconfirmed(&self) -> u32 {
-        self.count(|charge| !charge.looking && charge.life != Life::Open)
+        self.counts.unconfirmed
     }
 
     /// Logins beyond the maximum that only look, or did.
     pub fn looking(&self) -> u32 {
-        self.count(|charge| charge.looking)
+        self.counts.looking
     }
 
     /// Attempts of earlier boots that are still charged.
     pub fn inherited(&self) -> u32 {
-        let count = self.charges.keys().filter(|attempt| attempt.boot != self.boot).count();
-        u32::try_from(count).unwrap_or(u32::MAX)
+        self.counts.inherited
     }
 
     /// Every attempt on the books, stranded ones included.
     pub fn attempts(&self) -> impl Iterator<Item = Attempt> {
-        self.charges.keys().copied()
+        self.books.keys().copied()
     }
 
-    fn count(&self, which: impl Fn(&Charge) -> bool) -> u32 {
-        u32::try_from(self.charges.values().filter(|charge| which(charge)).count()).unwrap_or(u32::MAX)
+    /// Ends everything that changes the books.
+    fn recount(&mut self) {
+        self.counts = Counts::default();
+        for (attempt, charge) in &self.books {
+            let lost = charge.life != Life::Open;
+            self.counts.charged += u32::from(charge.counts());
+            self.counts.unconfirmed += u32::from(lost && !charge.looking);
+            self.counts.looking += u32::from(charge.looking);
+            self.counts.inherited += u32::from(attempt.boot != self.boot);
+            self.counts.lost += u32::from(lost);
+        }
     }
 
     fn authentication_timeout(&self) -> Duration {
@@ -282,38 +317,37 @@ impl Charges {
 
     /// `via` reached `incarnation`. Frees the charges of those that it replaced at the same address.
     fn sighted(&mut self, via: Attempt, incarnation: Incarnation, timeout: Duration, now: Duration) -> Vec<Attempt> {
-        let Some(address) = self.charges.get(&via).map(|charge| charge.address) else { return Vec::new() };
+        let Some(address) = self.books.get(&via).map(|charge| charge.address) else { return Vec::new() };
         // A reload may have lowered it since an attempt began.
         self.authentication_timeout = Some(self.authentication_timeout.map_or(timeout, |known| known.max(timeout)));
         let number = if via.boot == self.boot { via.number } else { 0 };
         if self.servers.sighted(address, incarnation, number, self.next) {
-            for charge in self.charges.values_mut().filter(|charge| charge.address == address) {
+            for charge in self.books.values_mut().filter(|charge| charge.address == address) {
                 charge.bound(incarnation, number);
             }
         }
-        let mut freed = Vec::new();
-        if let Some(current) = self.servers.only(address) {
-            let here = |charge: &Charge| charge.address == address;
-            let alive: Vec<_> = self
-                .charges
-                .values()
-                .filter(|charge| here(charge) && charge.life == Life::Open)
-                .filter_map(|charge| charge.server)
-                .collect();
-            let gone = |charge: &Charge| {
-                here(charge)
-                    && charge.life != Life::Open
-                    && charge.server.is_some_and(|server| server != current && !alive.contains(&server))
-            };
-            freed = self.free(gone);
-        }
-        self.servers.forget_all_but(|address| self.charges.values().any(|charge| charge.address == *address));
+        let freed = self.free(self.replaced(address));
+        self.servers.forget_all_but(|address| self.books.values().any(|charge| charge.address == *address));
         self.strand(now);
         freed
     }
 
+    /// Which charges were left on an incarnation that another one replaced at this address. None while a socket to theirs is open
+    /// or while several servers share the address.
+    fn replaced(&self, address: SocketAddr) -> impl Fn(&Charge) -> bool + use<> {
+        let current = self.servers.only(address);
+        let open = self.books.values().filter(|charge| charge.address == address && charge.life == Life::Open);
+        let alive: Vec<_> = open.filter_map(|charge| charge.server).collect();
+        move |charge| {
+            charge.address == address
+                && charge.life != Life::Open
+                && current.is_some()
+                && charge.server.is_some_and(|server| current != Some(server) && !alive.contains(&server))
+        }
+    }
+
     fn free(&mut self, gone: impl Fn(&Charge) -> bool) -> Vec<Attempt> {
-        self.charges.extract_if(.., |_, charge| gone(charge)).map(|(attempt, _)| attempt).collect()
+        self.books.extract_if(.., |_, charge| gone(charge)).map(|(attempt, _)| attempt).collect()
     }
 
     /// See [`Charges::serve`]. A charge is stranded while its address is not among those served, at least one of these has been
@@ -322,7 +356,7 @@ impl Charges {
     fn strand(&mut self, now: Duration) {
         let timeout = self.authentication_timeout();
         let seen: Vec<_> = self.served.iter().filter_map(|address| self.servers.current(*address)).collect();
-        for charge in self.charges.values_mut() {
+        for charge in self.books.values_mut() {
             let Life::Unconfirmed { stranded, .. } = &mut charge.life else { continue };
             *stranded = !seen.is_empty()
                 && !self.served.contains(&charge.address)

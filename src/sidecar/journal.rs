@@ -147,8 +147,8 @@ pub enum JournalError {
 #[derive(Debug)]
 pub struct Journal {
     directory: PathBuf,
-    /// Holds the lock.
-    _lock: File,
+    /// Of the directory; holds the lock.
+    handle: File,
     file: File,
     history: History,
     /// Up to here the file is whole records.
@@ -171,11 +171,11 @@ impl Journal {
         }
         let (history, _) = History::read(&read(&directory.join(FILE))?);
         let mut continued = history.clone();
-        continued.apply(Entry::Boot { kernel_boot, boot });
+        continued.apply(&Entry::Boot { kernel_boot, boot });
         let (file, length) = compact(directory, &lock, &continued)?;
         let journal = Self {
             directory: directory.to_owned(),
-            _lock: lock,
+            handle: lock,
             file,
             history: continued,
             length,
@@ -186,15 +186,15 @@ impl Journal {
     }
 
     /// Appends a record. On an error it is not in the file, and what it announces must not be done.
-    pub fn record(&mut self, entry: Entry) -> Result<(), JournalError> {
+    pub fn record(&mut self, entry: &Entry) -> Result<(), JournalError> {
         let mut bytes = Vec::with_capacity(160);
-        record::encode(&entry, &mut bytes);
+        record::encode(entry, &mut bytes);
         self.append(&bytes).map_err(|source| JournalError::Write { path: self.directory.join(FILE), source })?;
         self.history.apply(entry);
         if self.length >= self.compact_at {
             // A failure leaves the old file in use, which has everything: try again when it has doubled.
             self.compact_at = self.length * 2;
-            if let Ok((file, length)) = compact(&self.directory, &self._lock, &self.history) {
+            if let Ok((file, length)) = compact(&self.directory, &self.handle, &self.history) {
                 (self.file, self.length) = (file, length);
                 self.compact_at = COMPACT_AT.max(length * 4);
             }

@@ -5,6 +5,9 @@
 //! password in clear included (what protects it on the way is the URL's sslmode), but once a SCRAM exchange has begun it is not
 //! logged in before the server has proved that it knows the password too.
 //!
+//! The password is wiped from memory with the last [`Secret`] that shares it; while a SCRAM exchange runs, the library that
+//! computes it holds one more copy, which it does not wipe.
+//!
 //! SCRAM-SHA-256-PLUS is not spoken yet. Where the server offers it, plain SCRAM-SHA-256 is used with the flag 'n' ("the client
 //! does not support channel binding", RFC 5802 section 6), as libpq does with `channel_binding=disable`.
 //!
@@ -144,10 +147,9 @@ impl Login {
     /// The longest body of a kind of message; `None` for kinds that have no place in a start-up.
     const fn bound(kind: u8) -> Option<usize> {
         match kind {
-            b'R' => Some(AUTHENTICATION_MAX),
+            b'R' | b'v' => Some(AUTHENTICATION_MAX),
             b'E' | b'N' | b'S' => Some(MESSAGE_MAX),
             b'K' => Some(4 + CANCEL_KEY_MAX),
-            b'v' => Some(AUTHENTICATION_MAX),
             b'Z' => Some(1),
             _ => None,
         }
@@ -184,15 +186,12 @@ impl Login {
 
     fn parameter(&mut self, body: &[u8]) -> Result<(), LoginError> {
         let (name, value) = message::pair(body).ok_or(LoginError::Malformed { kind: b'S' })?;
-        match self.parameters.iter_mut().find(|(known, _)| **known == *name) {
-            Some((_, old)) => {
-                self.parameter_bytes = self.parameter_bytes + value.len() - old.len();
-                *old = value.into();
-            }
-            None => {
-                self.parameter_bytes += name.len() + value.len();
-                self.parameters.push((name.into(), value.into()));
-            }
+        if let Some((_, old)) = self.parameters.iter_mut().find(|(known, _)| **known == *name) {
+            self.parameter_bytes = self.parameter_bytes + value.len() - old.len();
+            *old = value.into();
+        } else {
+            self.parameter_bytes += name.len() + value.len();
+            self.parameters.push((name.into(), value.into()));
         }
         if self.parameters.len() > PARAMETERS_MAX || self.parameter_bytes > PARAMETERS_BYTES_MAX {
             return Err(LoginError::TooManyParameters);

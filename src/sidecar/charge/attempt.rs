@@ -179,12 +179,10 @@ impl Charge {
             return false;
         }
         let Life::Unconfirmed { missed, .. } = &mut self.life else { return false };
-        match *missed {
-            Some(first) => sent >= first + CONFIRMATION,
-            None => {
-                *missed = Some(now);
-                false
-            }
+        if let Some(first) = *missed {
+            return sent >= first + CONFIRMATION;
         }
+        *missed = Some(now);
+        false
     }
 }

@@ -47,7 +47,7 @@ impl Account {
 
     /// Remembers a grant before it is honoured.
     pub fn grant(&mut self, grant: Grant) -> Result<(), JournalError> {
-        self.journal.record(Entry::Grant(grant))
+        self.journal.record(&Entry::Grant(grant))
     }
 
     /// See [`Charges::begin`]. On an error nothing is charged: do not connect.
@@ -64,7 +64,7 @@ impl Account {
 
     fn begun(&mut self, attempt: Option<Attempt>, address: SocketAddr) -> Result<Option<Attempt>, JournalError> {
         let Some(attempt) = attempt else { return Ok(None) };
-        if let Err(error) = self.journal.record(Entry::Begin { attempt, address }) {
+        if let Err(error) = self.journal.record(&Entry::Begin { attempt, address }) {
             self.charges.failed_before_start(attempt);
             return Err(error);
         }
@@ -74,14 +74,14 @@ impl Account {
     /// See [`Charges::connected`]. On an error close the connection without having used it, and call [`Account::lost`].
     pub fn connected(&mut self, attempt: Attempt, pid: i32) -> Result<(), JournalError> {
         self.charges.connected(attempt, pid);
-        if pid == 0 { Ok(()) } else { self.journal.record(Entry::Backend { attempt, pid }) }
+        if pid == 0 { Ok(()) } else { self.journal.record(&Entry::Backend { attempt, pid }) }
     }
 
     /// See [`Charges::identified`]. A record that can't be written costs precision after a restart, not safety.
     pub fn identified(&mut self, attempt: Attempt, identity: Identity, now: Duration) {
         let Identity { incarnation, backend_started, .. } = identity;
         let freed = self.charges.identified(attempt, identity, now);
-        let _ = self.journal.record(Entry::Identified { attempt, incarnation, backend_started });
+        let _ = self.journal.record(&Entry::Identified { attempt, incarnation, backend_started });
         self.ended(freed);
     }
 
@@ -116,7 +116,7 @@ impl Account {
     /// An end that can't be written makes the next boot look for it once more; nothing else depends on it.
     fn ended(&mut self, attempts: impl IntoIterator<Item = Attempt>) {
         for attempt in attempts {
-            let _ = self.journal.record(Entry::End { attempt });
+            let _ = self.journal.record(&Entry::End { attempt });
         }
     }
 }

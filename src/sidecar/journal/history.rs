@@ -47,7 +47,7 @@ impl History {
         while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
             match decode(rest) {
                 Read::Entry { entry, length } => {
-                    history.apply(entry);
+                    history.apply(&entry);
                     offset += length;
                 }
                 Read::Unknown { raw, known_kind } => {
@@ -78,9 +78,9 @@ impl History {
         self.attempts.values()
     }
 
-    pub(super) fn apply(&mut self, entry: Entry) {
+    pub(super) fn apply(&mut self, entry: &Entry) {
         let attempts = &mut self.attempts;
-        match entry {
+        match *entry {
             Entry::Boot { kernel_boot, boot } => self.last_boot = Some((boot, kernel_boot)),
             Entry::Grant(grant) => self.grant = Some(grant),
             Entry::Begin { attempt, address } => {

@@ -79,7 +79,7 @@ pub(super) fn encode(entry: &Entry, out: &mut Vec<u8>) {
     }
     let length = u32::try_from(content.len()).expect("no content is longer than 64 bytes").to_be_bytes();
     out.extend_from_slice(&length);
-    out.extend_from_slice(&crc(&length, &content).to_be_bytes());
+    out.extend_from_slice(&crc(length, &content).to_be_bytes());
     out.extend_from_slice(&content);
 }
 
@@ -93,7 +93,7 @@ pub(super) fn decode(bytes: &[u8]) -> Read<'_> {
         return Read::Broken;
     }
     let Some(content) = rest.get(..count) else { return Read::Torn };
-    if crc(&length, content) != u32::from_be_bytes([c0, c1, c2, c3]) {
+    if crc(length, content) != u32::from_be_bytes([c0, c1, c2, c3]) {
         return Read::Broken;
     }
     let mut fields = Fields(content);
@@ -108,9 +108,9 @@ pub(super) fn decode(bytes: &[u8]) -> Read<'_> {
     }
 }
 
-fn crc(length: &[u8; 4], content: &[u8]) -> u32 {
+fn crc(length: [u8; 4], content: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(length);
+    hasher.update(&length);
     hasher.update(content);
     hasher.finalize()
 }

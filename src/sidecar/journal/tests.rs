@@ -54,7 +54,9 @@ fn left(history: &History) -> Vec<u64> {
 
 fn bytes(entries: &[Entry]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    entries.iter().for_each(|entry| encode(entry, &mut bytes));
+    for entry in entries {
+        encode(entry, &mut bytes);
+    }
     bytes
 }
 
@@ -173,7 +175,7 @@ fn the_next_boot_learns_what_the_last_one_left() {
         Entry::Identified { attempt: attempt(2), incarnation, backend_started: 9 },
         Entry::End { attempt: attempt(3) },
     ] {
-        journal.record(entry).unwrap();
+        journal.record(&entry).unwrap();
     }
     drop(journal);
     let (_journal, history) = Journal::open(&directory.0, [9; 16], BootId([3; 16])).unwrap();
@@ -216,7 +218,7 @@ fn the_account_writes_before_it_permits() {
 fn a_torn_tail_is_cut_and_what_follows_is_read() {
     let directory = Directory::new();
     let (mut journal, _) = directory.open();
-    journal.record(begin(1)).unwrap();
+    journal.record(&begin(1)).unwrap();
     drop(journal);
     let torso = bytes(&[begin(2)]);
     let mut whole = fs::read(directory.file()).unwrap();
@@ -224,7 +226,7 @@ fn a_torn_tail_is_cut_and_what_follows_is_read() {
     fs::write(directory.file(), whole).unwrap();
     let (mut journal, history) = directory.open();
     assert_eq!((left(&history), history.damage), (vec![1], None));
-    journal.record(begin(3)).unwrap();
+    journal.record(&begin(3)).unwrap();
     drop(journal);
     assert_eq!(left(&directory.open().1), [1, 3]);
 }
@@ -233,8 +235,8 @@ fn a_torn_tail_is_cut_and_what_follows_is_read() {
 fn damage_is_told_once_where_and_then_for_good() {
     let directory = Directory::new();
     let (mut journal, _) = directory.open();
-    journal.record(begin(1)).unwrap();
-    journal.record(begin(2)).unwrap();
+    journal.record(&begin(1)).unwrap();
+    journal.record(&begin(2)).unwrap();
     drop(journal);
     let mut whole = fs::read(directory.file()).unwrap();
     let at = whole.len() - 2 * bytes(&[begin(1)]).len();
@@ -267,15 +269,15 @@ fn a_newer_form_of_a_known_kind_is_not_guessed_at() {
 fn a_record_that_cannot_be_written_is_an_error_and_leaves_no_torso() {
     let directory = Directory::new();
     let (mut journal, _) = directory.open();
-    journal.record(begin(1)).unwrap();
+    journal.record(&begin(1)).unwrap();
     let writable = std::mem::replace(&mut journal.file, File::open(directory.file()).unwrap());
-    let error = journal.record(begin(2)).unwrap_err();
+    let error = journal.record(&begin(2)).unwrap_err();
     assert!(matches!(error, JournalError::Write { .. }), "{error:?}");
     assert_eq!(left(journal.history()), [1]);
     // What a full disk leaves: the start of a record.
     (&writable).write_all(&bytes(&[begin(2)])[..20]).unwrap();
     journal.file = writable;
-    journal.record(begin(3)).unwrap();
+    journal.record(&begin(3)).unwrap();
     drop(journal);
     let (_, history) = directory.open();
     assert_eq!((left(&history), history.damage), (vec![1, 3], None));
@@ -285,10 +287,10 @@ fn a_record_that_cannot_be_written_is_an_error_and_leaves_no_torso() {
 fn grows_only_so_far() {
     let directory = Directory::new();
     let (mut journal, _) = directory.open();
-    journal.record(begin(u64::MAX)).unwrap();
+    journal.record(&begin(u64::MAX)).unwrap();
     for number in 0..20_000 {
-        journal.record(begin(number)).unwrap();
-        journal.record(Entry::End { attempt: attempt(number) }).unwrap();
+        journal.record(&begin(number)).unwrap();
+        journal.record(&Entry::End { attempt: attempt(number) }).unwrap();
     }
     assert!(fs::metadata(directory.file()).unwrap().len() < COMPACT_AT);
     drop(journal);

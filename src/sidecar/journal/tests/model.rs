@@ -15,7 +15,7 @@ use super::{Directory, KERNEL};
 use crate::sidecar::charge::{Answer, Attempt, BootId, Identity, Incarnation, Look, Row};
 
 const MAX: u32 = 3;
-const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(60);
+const AUTHENTICATION_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What happens next. Numbers choose among what is there, by remainder.
 #[derive(Clone, Debug)]
@@ -160,7 +160,7 @@ impl World {
     }
 
     fn time(&self) -> Duration {
-        self.now - self.booted
+        self.now.saturating_sub(self.booted)
     }
 
     fn choose(&self, which: usize, wanted: impl Fn(&Connection) -> bool) -> Option<Attempt> {
@@ -368,8 +368,8 @@ impl World {
         }
         let slots = self.connections.values().filter(|connection| connection.phase.holds_a_slot()).count();
         let charges = self.account().charges();
-        let charged = usize::try_from(charges.charged() + charges.looking()).unwrap();
-        assert!(slots <= charged, "{slots} slots held, {charged} charged");
+        let bound = usize::try_from(charges.charged() + charges.looking()).unwrap();
+        assert!(slots <= bound, "{slots} slots held, {bound} charged");
     }
 
     /// Everything comes to rest: backends notice, and one connection after another looks until nothing is unconfirmed.
