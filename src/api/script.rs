@@ -13,6 +13,10 @@ use serde_json::{Value, json};
 pub type Asked = Arc<Mutex<Vec<(String, String, Value)>>>;
 
 /// A client whose requests get these answers in order, and the record of the requests.
+///
+/// # Panics
+///
+/// Where more is asked than the script has answers.
 pub fn client(answers: impl IntoIterator<Item = (u16, Value)>) -> (Client, Asked) {
     let answers = Arc::new(Mutex::new(answers.into_iter().collect::<VecDeque<_>>()));
     let asked = Asked::default();

@@ -14,6 +14,7 @@ fn secret(version: &str, document: Option<&str>) -> (u16, Value) {
 }
 
 /// Wants 1 where there is nothing.
+#[expect(clippy::unnecessary_wraps, reason = "the signature is that of keep")]
 fn next(current: Option<&u32>) -> Result<Option<u32>, Infallible> {
     Ok(current.is_none().then_some(1))
 }
