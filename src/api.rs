@@ -6,6 +6,8 @@
 pub mod activity;
 pub mod client;
 pub mod document;
+#[cfg(test)]
+pub mod script;
 
 use std::future::Future;
 use std::time::Duration;

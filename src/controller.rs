@@ -109,7 +109,7 @@ async fn reconcile(pool: Arc<Guarded>, context: Arc<Context>) -> Result<Action, 
     }
     context.announcer.announce(pool, plan.news).await;
     context.backoff.succeeded(&seen.key);
-    context.metrics.reconciled("ok", started.elapsed());
+    context.metrics.reconciled("ok", Some(started.elapsed()));
     Ok(Action::requeue(plan.again))
 }
 
@@ -117,7 +117,7 @@ async fn reconcile(pool: Arc<Guarded>, context: Arc<Context>) -> Result<Action, 
 fn error_policy(pool: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
     let key = key(&pool);
     let again = context.backoff.failed(&key, random::unit());
-    context.metrics.reconciled(error.class(), Duration::ZERO);
+    context.metrics.reconciled(error.class(), None);
     tracing::warn!(pool = %key, error = chain(error), again = ?again, "reconcile failed and is retried");
     Action::requeue(again)
 }

@@ -169,10 +169,12 @@ impl Metrics {
         self
     }
 
-    /// One reconcile of a pool ended.
-    pub fn reconciled(&self, result: &'static str, took: Duration) {
+    /// One reconcile of a pool ended. `took`: where it went well, since a failed one says more about the API server.
+    pub fn reconciled(&self, result: &'static str, took: Option<Duration>) {
         self.reconciles.get_or_create(&ResultLabel { result }).inc();
-        self.reconcile_seconds.observe(took.as_secs_f64());
+        if let Some(took) = took {
+            self.reconcile_seconds.observe(took.as_secs_f64());
+        }
     }
 
     /// A step that is retried failed.

@@ -96,3 +96,43 @@ where
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures::{StreamExt, channel::mpsc, future, stream};
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+    use tokio::time::{Duration, advance};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    /// The bookmarks of a watch keep it alive; other requests are no sign of life.
+    #[tokio::test(start_paused = true)]
+    async fn each_frame_of_a_watch_is_a_sign_of_life() {
+        let activity = Activity::default();
+        let (sender, receiver) = mpsc::unbounded::<Bytes>();
+        let mut receiver = Some(receiver);
+        let inner = tower::service_fn(move |_: Request<Body>| {
+            let frames = receiver.take().map_or_else(|| stream::empty().boxed(), StreamExt::boxed);
+            let body = StreamBody::new(frames.map(|bytes| Ok::<_, BoxError>(Frame::data(bytes))));
+            future::ready(Ok::<_, Infallible>(Response::new(body)))
+        });
+        let mut service = Listen(activity.clone()).layer(inner);
+        let request = |uri: &str| Request::get(uri).body(Body::empty()).expect("a request");
+
+        let watch = request("/api/v1/pods?allowWatchBookmarks=true&watch=true&resourceVersion=1");
+        let mut body = service.ready().await.expect("ready").call(watch).await.expect("infallible").into_body();
+        assert_eq!(activity.ages(), [("pods".to_owned(), Duration::ZERO)]);
+        advance(Duration::from_mins(2)).await;
+        assert_eq!(activity.oldest(), Duration::from_mins(2));
+        sender.unbounded_send(Bytes::from_static(b"{}\n")).expect("it listens");
+        body.frame().await.expect("a frame").expect("data");
+        assert_eq!(activity.oldest(), Duration::ZERO);
+
+        service.ready().await.expect("ready").call(request("/api/v1/namespaces?limit=500")).await.expect("infallible");
+        assert_eq!(activity.ages().len(), 1);
+    }
+}

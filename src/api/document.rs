@@ -117,3 +117,6 @@ impl Document {
 fn decode<T: DeserializeOwned>(data: Option<&BTreeMap<String, ByteString>>) -> Result<Option<T>, serde_json::Error> {
     data.and_then(|data| data.get(KEY)).map(|bytes| serde_json::from_slice(&bytes.0)).transpose()
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,7 +27,7 @@ pub async fn reconcile(invalid: &InvalidObject, context: &Context, now: Timestam
     let name = invalid.metadata.name.clone().unwrap_or_default();
     let key = PoolKey::new(&*namespace, &*name);
     context.metrics.undecodable();
-    context.metrics.reconciled("undecodable", std::time::Duration::ZERO);
+    context.metrics.reconciled("undecodable", None);
     tracing::warn!(pool = %key, error = invalid.error, "the pool can't be read by this version");
 
     let resource = ApiResource::erase::<ConnectionPool>(&());

@@ -201,8 +201,8 @@ fn entries_of_others_stay_and_ours_come_back() {
     let foreign = r#"[{"name":"inject.example.com","admissionReviewVersions":["v1"],"sideEffects":"None","failurePolicy":"Ignore",
         "clientConfig":{"url":"https://127.0.0.1:1/"},"objectSelector":{"matchLabels":{"nobody":"has-this"}},
         "rules":[{"apiGroups":[""],"apiVersions":["v1"],"operations":["CREATE"],"resources":["pods"]}]}]"#;
-    let patch = format!(r#"{{"webhooks":{foreign}}}"#);
-    test.cluster.kubectl(["patch", "mutatingwebhookconfiguration", &name, "--type=merge", "--patch", &patch]);
+    let change = format!(r#"{{"webhooks":{foreign}}}"#);
+    test.cluster.kubectl(["patch", "mutatingwebhookconfiguration", &name, "--type=merge", "--patch", &change]);
     eventually("our entry is back", A_MINUTE, || match &calls(&entries(test.cluster), &path)[..] {
         [entry] if **entry == ours => Ok(()),
         other => Err(format!("found {other:?}")),

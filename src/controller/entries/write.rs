@@ -82,3 +82,64 @@ pub async fn write(client: &Client, desired: &Configuration) -> Result<bool, Wri
     }
     Ok(false)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::script;
+
+    fn object(version: &str, webhooks: &Value) -> (u16, Value) {
+        (
+            200,
+            json!({
+                "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+                "metadata": {"name": "weir-0", "resourceVersion": version}, "webhooks": webhooks,
+            }),
+        )
+    }
+
+    fn desired() -> Configuration {
+        Configuration {
+            name: "weir-0".to_owned(),
+            revision: "r".to_owned(),
+            entries: vec![json!({"name": "canary.weir.dev"})],
+        }
+    }
+
+    #[tokio::test]
+    async fn what_came_in_between_is_kept() {
+        let foreign = json!({"name": "inject.example.com", "fieldOfTheFuture": [1, {"a": null}]});
+        let answers = [
+            object("1", &json!([])),
+            script::conflict(),
+            object("2", &json!([foreign])),
+            object("3", &json!([foreign, {"name": "canary.weir.dev"}])),
+        ];
+        let (client, asked) = script::client(answers);
+        assert!(write(&client, &desired()).await.unwrap_or_else(|error| panic!("{error}")));
+        let asked = asked.lock().expect("not poisoned");
+        let methods: Vec<_> = asked.iter().map(|(method, _, _)| method.as_str()).collect();
+        assert_eq!(methods, ["GET", "PUT", "GET", "PUT"]);
+        assert_eq!(asked[3].2["metadata"]["resourceVersion"], "2");
+        assert_eq!(asked[3].2["webhooks"], json!([foreign, {"name": "canary.weir.dev"}]));
+    }
+
+    #[tokio::test]
+    async fn what_is_there_is_not_written() {
+        let (client, asked) = script::client([object("1", &json!([{"name": "canary.weir.dev"}]))]);
+        assert!(!write(&client, &desired()).await.unwrap_or_else(|error| panic!("{error}")));
+        assert_eq!(asked.lock().expect("not poisoned").len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_missing_object_is_said_to_be_missing() {
+        let missing = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "gone", "reason": "NotFound", "code": 404});
+        let (client, _) = script::client([(404, missing)]);
+        let error = write(&client, &desired()).await.expect_err("it is missing");
+        let EntryState::Failed { reason, message } = EntryState::from(error) else { panic!("it failed") };
+        assert_eq!(reason, Reason::ConfigurationRefused);
+        assert_eq!(message, "there is no MutatingWebhookConfiguration \"weir-0\"; install the chart again");
+    }
+}
