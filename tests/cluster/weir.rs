@@ -21,8 +21,7 @@ impl Cluster {
         let chart = repository().join("charts/weir");
         let mut arguments: Vec<String> = ["upgrade", "--install", "weir"].map(str::to_owned).to_vec();
         arguments.push(chart.display().to_string());
-        arguments
-            .extend(["--namespace", NAMESPACE, "--wait", "--timeout=120s"].map(str::to_owned));
+        arguments.extend(["--namespace", NAMESPACE, "--wait", "--timeout=120s"].map(str::to_owned));
         for (name, value) in [
             ("image.repository", OPERATOR),
             ("image.tag", TAG),

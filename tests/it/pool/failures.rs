@@ -35,7 +35,7 @@ fn a_wrong_password_and_a_missing_database_are_said_at_once_without_a_storm() {
             assert_eq!(messages.first().map(|error| field(error, b'C')).as_deref(), Some(code), "{messages:?}");
         }
         assert!(begun.elapsed() < Duration::from_secs(5));
-        assert!(pooler.count(|figures| &figures.login_failures) <= 12);
+        assert!(pooler.login_failures() <= 12);
         assert_eq!(pooler.figures.last_failure().as_deref(), Some(code));
         pooler.until(|figures| &figures.charged, 0);
     }
@@ -140,5 +140,5 @@ fn the_next_host_of_the_url_is_tried() {
     let pooler = Pooler::start(&url, limits(1, 2), Release::AtDisconnect);
     let mut client = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
     assert_eq!(client.value("SELECT 1"), "1");
-    assert_eq!(pooler.count(|figures| &figures.login_failures), 0);
+    assert_eq!(pooler.login_failures(), 0);
 }

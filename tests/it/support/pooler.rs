@@ -111,6 +111,11 @@ impl Pooler {
     pub fn count(&self, figure: impl Fn(&Figures) -> &AtomicU64) -> u64 {
         figure(&self.figures).load(Ordering::Relaxed)
     }
+
+    /// Logins at PostgreSQL that failed, for whatever reason.
+    pub fn login_failures(&self) -> u64 {
+        self.figures.login_failures.iter().map(|class| class.load(Ordering::Relaxed)).sum()
+    }
 }
 
 impl Drop for Pooler {
