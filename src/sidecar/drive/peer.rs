@@ -9,6 +9,8 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt};
 
+use super::open::millis;
+
 /// Larger than a row of 100 kB, so that it passes in two or three reads.
 pub const BUFFER: usize = 128 * 1024;
 
@@ -186,7 +188,7 @@ impl Peer {
 
     /// How long sent data may stay unacknowledged.
     pub fn user_timeout(&self, timeout: Duration) {
-        let _ = sockopt::set_tcp_user_timeout(&self.fd, u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX));
+        let _ = sockopt::set_tcp_user_timeout(&self.fd, millis(timeout));
     }
 
     /// No more from us; the other side's end is still to come.
