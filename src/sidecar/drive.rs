@@ -22,7 +22,7 @@ mod resolve;
 mod traffic;
 mod upkeep;
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -84,6 +84,9 @@ pub enum Error {
     /// The epoll instance, or a socket of our own in it.
     #[error("failed to set the event loop up")]
     Prepare(#[source] std::io::Error),
+    /// Clients are let in without a password, so they must come from the pod itself.
+    #[error("refused to listen on {0}, which is not a loopback address")]
+    NotLoopback(SocketAddr),
     /// epoll_wait.
     #[error("failed to wait for events")]
     Wait(#[source] std::io::Error),
@@ -200,6 +203,10 @@ struct Loop {
 
 /// Runs until a [`Command::Drain`](super::figures::Command::Drain) is done.
 pub fn run(start: Start) -> Result<Final, Error> {
+    let address = start.listener.local_addr().map_err(Error::Prepare)?;
+    if !address.ip().is_loopback() {
+        return Err(Error::NotLoopback(address));
+    }
     let mut this = Loop::new(start).map_err(Error::Prepare)?;
     let mut events = Vec::with_capacity(EVENTS);
     loop {

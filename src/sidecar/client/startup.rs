@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn reads_names_and_parameters() {
         let startup = read(
-            b"user\0app\0options\0-c search_path=a,b -c TimeZone=UTC\0timezone\0Asia/Tokyo\0pool_max_conns\05\0\0",
+            b"user\0app\0options\0-c search_path=a,b -c TimeZone=UTC\0timezone\0Asia/Tokyo\0pool_max_conns\0five\0\0",
         )
         .unwrap();
         assert_eq!((&*startup.user, &*startup.database), (&b"app"[..], &b"app"[..]));

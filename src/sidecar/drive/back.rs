@@ -212,8 +212,14 @@ impl Loop {
         false
     }
 
+    /// A write to server connection `j` has failed. What it sent before is still passed on, a last error for one; then its end tells
+    /// how it ended.
     pub(super) fn broken(&mut self, j: usize) {
-        self.gone(j, Gone::Broken);
+        if let Some(server) = self.servers.get_mut(j) {
+            server.stained = true;
+            server.peer.read_to_end();
+            self.again.push(server.peer.token);
+        }
     }
 
     /// The stream of server connection `j` has ended.

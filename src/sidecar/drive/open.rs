@@ -362,15 +362,22 @@ pub(super) fn connecting(address: Address, keepalive: &Keepalive, timeout: Durat
     sockopt::set_tcp_nodelay(&fd, true)?;
     if !keepalive.disabled {
         sockopt::set_socket_keepalive(&fd, true)?;
-        sockopt::set_tcp_keepidle(&fd, keepalive.idle.unwrap_or(KEEPALIVE_IDLE))?;
-        sockopt::set_tcp_keepintvl(&fd, keepalive.interval.unwrap_or(KEEPALIVE_INTERVAL))?;
-        sockopt::set_tcp_keepcnt(&fd, keepalive.count.unwrap_or(KEEPALIVE_COUNT))?;
+        // The kernel refuses longer times and higher counts (MAX_TCP_KEEPIDLE and its likes).
+        let bounded = |time: Duration| time.clamp(Duration::from_secs(1), Duration::from_secs(32_767));
+        sockopt::set_tcp_keepidle(&fd, bounded(keepalive.idle.unwrap_or(KEEPALIVE_IDLE)))?;
+        sockopt::set_tcp_keepintvl(&fd, bounded(keepalive.interval.unwrap_or(KEEPALIVE_INTERVAL)))?;
+        sockopt::set_tcp_keepcnt(&fd, keepalive.count.unwrap_or(KEEPALIVE_COUNT).clamp(1, 127))?;
     }
     // Bounds the connect() too, so that it is the kernel who gives it up and we know that no backend was made.
     let user_timeout = keepalive.user_timeout.unwrap_or(USER_TIMEOUT).min(timeout.max(Duration::from_secs(1)));
-    sockopt::set_tcp_user_timeout(&fd, u32::try_from(user_timeout.as_millis()).unwrap_or(u32::MAX))?;
+    sockopt::set_tcp_user_timeout(&fd, millis(user_timeout))?;
     match connect(&fd, &address.socket) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(fd),
         Err(error) => Err(error),
     }
+}
+
+/// As the kernel takes a time: a signed number of milliseconds.
+pub(super) fn millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX).min(i32::MAX.unsigned_abs())
 }

@@ -9,6 +9,8 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt};
 
+use super::open::millis;
+
 /// Larger than a row of 100 kB, so that it passes in two or three reads.
 pub const BUFFER: usize = 128 * 1024;
 
@@ -39,6 +41,8 @@ pub struct Peer {
     fresh: bool,
     /// SO_RCVLOWAT is above 1.
     low_water: bool,
+    /// A write has found the connection reset: then the kernel gives an end to readers too, which is none of the other side's.
+    reset: bool,
     /// What came before, and must be seen together with what comes next.
     held: Vec<u8>,
     /// What did not fit in the socket. While it is not empty, the other end of the pair is not read.
@@ -56,6 +60,7 @@ impl Peer {
             closing: false,
             fresh: false,
             low_water: false,
+            reset: false,
             held: Vec::new(),
             unsent: Vec::new(),
         })
@@ -92,6 +97,7 @@ impl Peer {
         }
         let room = space.len();
         match recv(&self.fd, space, RecvFlags::empty()) {
+            Ok((_, 0)) if self.reset => Err(Gone::Broken),
             Ok((_, 0)) => Err(Gone::End),
             Ok((_, n)) => {
                 self.readable = n == room || self.closing;
@@ -147,6 +153,13 @@ impl Peer {
         std::mem::take(&mut self.held)
     }
 
+    /// A write has failed: read on to the end.
+    pub fn read_to_end(&mut self) {
+        self.low_water(0);
+        self.unsent = Vec::new();
+        (self.readable, self.closing) = (true, true);
+    }
+
     pub fn unsent(&self) -> bool {
         !self.unsent.is_empty()
     }
@@ -169,7 +182,9 @@ impl Peer {
 
     /// Sends what did not fit before.
     pub fn flush(&mut self, epoll: &OwnedFd) -> Result<(), Gone> {
-        let sent = self.send(&self.unsent)?;
+        let unsent = std::mem::take(&mut self.unsent);
+        let sent = self.send(&unsent)?;
+        self.unsent = unsent;
         self.unsent.drain(..sent);
         if self.unsent.is_empty() {
             self.unsent = Vec::new();
@@ -186,12 +201,13 @@ impl Peer {
 
     /// How long sent data may stay unacknowledged.
     pub fn user_timeout(&self, timeout: Duration) {
-        let _ = sockopt::set_tcp_user_timeout(&self.fd, u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX));
+        let _ = sockopt::set_tcp_user_timeout(&self.fd, millis(timeout));
     }
 
-    /// No more from us; the other side's end is still to come.
+    /// No more from us, what did not fit included; the other side's end is still to come.
     pub fn finish(&mut self) {
         self.low_water(0);
+        self.unsent = Vec::new();
         let _ = shutdown(&self.fd, Shutdown::Write);
     }
 
@@ -203,11 +219,15 @@ impl Peer {
         }
     }
 
-    fn send(&self, data: &[u8]) -> Result<usize, Gone> {
+    fn send(&mut self, data: &[u8]) -> Result<usize, Gone> {
         match send(&self.fd, data, SendFlags::NOSIGNAL) {
             Ok(n) => Ok(n),
             Err(Errno::AGAIN | Errno::INTR) => Ok(0),
-            Err(_) => Err(Gone::Broken),
+            Err(error) => {
+                // Not so a broken pipe: the other side had closed properly before it reset what we sent on.
+                self.reset |= error != Errno::PIPE;
+                Err(Gone::Broken)
+            }
         }
     }
 

@@ -170,9 +170,10 @@ impl Loop {
         self.figures.max.store(self.limits.max, Relaxed);
     }
 
-    /// Whether a drain is done: nobody is left, or the time is over.
+    /// Whether a drain is done: nobody is left who has logged in or waits for it, or the time is over.
     pub(super) fn drained(&self) -> bool {
-        self.draining.is_some_and(|until| self.clients.is_empty() || until <= self.now)
+        let nobody = self.clients.len() <= self.transient as usize;
+        self.draining.is_some_and(|until| nobody || until <= self.now)
     }
 
     /// The last acts: clients that are still there are told, server connections are closed, and their ends awaited.

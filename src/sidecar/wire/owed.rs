@@ -171,7 +171,9 @@ mod tests {
 
     fn queue(asked: &[Owed]) -> Queue {
         let mut queue = Queue::default();
-        asked.iter().for_each(|owed| queue.ask(*owed));
+        for owed in asked {
+            queue.ask(*owed);
+        }
         queue
     }
 

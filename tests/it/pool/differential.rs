@@ -197,8 +197,11 @@ fn compare(seed: u64, steps: usize, session: bool, direct: u16, pooled: u16, use
         let expected = converse(&mut direct, &bytes, &mut Dice(dice.0), &end);
         let answered = converse(&mut pooled, &bytes, &mut dice, &end);
         if answered != expected {
-            let at =
-                answered.iter().zip(&expected).position(|(a, b)| a != b).unwrap_or(answered.len().min(expected.len()));
+            let at = answered
+                .iter()
+                .zip(&expected)
+                .position(|(a, b)| a != b)
+                .unwrap_or_else(|| answered.len().min(expected.len()));
             let sent: String = String::from_utf8_lossy(&bytes).chars().take(3000).collect();
             panic!("seed {seed}, step {step}: {:?} instead of {:?} after {sent}", answered.get(at), expected.get(at));
         }

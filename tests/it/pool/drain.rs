@@ -28,13 +28,13 @@ fn open_transactions_finish_and_then_the_loop_ends() {
     let mut client = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
     client.send(&query("BEGIN; INSERT INTO t VALUES (1)"));
     client.read_to(b'Z');
-    pooler.send(Command::Drain { grace: Duration::from_secs(60) });
+    pooler.send(Command::Drain { grace: Duration::from_mins(1) });
     let refused = ("127.0.0.1", pooler.port);
     eventually("the listener to be closed", || std::net::TcpStream::connect(refused).is_err());
     client.send(&query("COMMIT"));
     client.read_to(b'Z');
     client.goodbye();
-    assert_eq!(pooler.stop(Duration::from_secs(60)).charged, 0);
+    assert_eq!(pooler.stop(Duration::from_mins(1)).charged, 0);
     assert_eq!(database.sql("SELECT count(*) FROM t"), "1");
 }
 

@@ -81,7 +81,9 @@ fn a_restart_of_postgresql_costs_the_queries_that_ran_and_no_more() {
         let mut busy = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
         let mut idle = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
         busy.send(&query("SELECT pg_sleep(600)"));
-        pooler.until(|figures| &figures.active, 1);
+        // Not just attached: what the server has not read yet is simply asked again.
+        let running = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+        eventually("the query to run", || database.sql(running) == "1");
         server.stop(mode);
         let last = busy.read_to_end();
         assert!(last.iter().all(|message| message.kind != b'Z'));

@@ -18,7 +18,9 @@ fn min_is_kept_warm_and_idle_connections_above_it_are_closed() {
     let pooler = Pooler::start(&database.url(), limits, Release::AtDisconnect);
     pooler.until(|figures| &figures.idle, 2);
     let mut clients: Vec<_> = (0..5).map(|_| Raw::log_in(pooler.port, &database.name, &[]).unwrap()).collect();
-    clients.iter_mut().for_each(|client| assert_eq!(client.value("SELECT 1"), "1"));
+    for client in &mut clients {
+        assert_eq!(client.value("SELECT 1"), "1");
+    }
     assert_eq!(database.connections(), 5);
     clients.into_iter().for_each(Raw::goodbye);
     pooler.until(|figures| &figures.idle, 2);
@@ -140,7 +142,9 @@ fn postgresql_never_sees_more_than_max_while_clients_come_and_go() {
             })
             .collect();
         scope.spawn(|| {
-            workers.into_iter().for_each(|worker| worker.join().unwrap());
+            for worker in workers {
+                worker.join().unwrap();
+            }
             done.store(true, Ordering::Relaxed);
         });
         let mut judge = Raw::log_in(database.server.port(), postgres::SUPERUSER, &[]).unwrap();
@@ -163,10 +167,14 @@ fn a_smaller_maximum_closes_idle_connections_and_then_those_in_use() {
     let pooler = Pooler::start(&database.url(), limits(4, 4), Release::AtDisconnect);
     pooler.until(|figures| &figures.idle, 4);
     let mut clients: Vec<_> = (0..3).map(|_| Raw::log_in(pooler.port, &database.name, &[]).unwrap()).collect();
-    clients.iter_mut().for_each(|client| assert_eq!(client.value("SELECT 1"), "1"));
+    for client in &mut clients {
+        assert_eq!(client.value("SELECT 1"), "1");
+    }
     pooler.send(Command::Limits(limits(1, 1)));
     pooler.until(|figures| &figures.charged, 3);
-    clients.iter_mut().for_each(|client| assert_eq!(client.value("SELECT 2"), "2"));
+    for client in &mut clients {
+        assert_eq!(client.value("SELECT 2"), "2");
+    }
     clients.into_iter().for_each(Raw::goodbye);
     pooler.until(|figures| &figures.charged, 1);
     assert_eq!(database.connections(), 1);
