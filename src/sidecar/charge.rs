@@ -53,8 +53,11 @@ const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(10);
 pub struct Charges {
     boot: BootId,
     next: u64,
+    /// Numbers what happens, in order.
+    event: u64,
     max: u32,
     books: BTreeMap<Attempt, Charge>,
+    counts: Counts,
     servers: Servers,
     served: Vec<SocketAddr>,
     authentication_timeout: Option<Duration>,
@@ -63,14 +66,27 @@ pub struct Charges {
     look_interval: Duration,
 }
 
+/// Sums over the books, which the loop reads at every turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    charged: u32,
+    unconfirmed: u32,
+    looking: u32,
+    inherited: u32,
+    /// Of any kind.
+    lost: u32,
+}
+
 impl Charges {
     /// Nothing is charged; at most `max` may be.
     pub fn new(boot: BootId, max: u32) -> Self {
         Self {
             boot,
             next: 1,
+            event: 0,
             max,
             books: BTreeMap::new(),
+            counts: Counts::default(),
             servers: Servers::default(),
             served: Vec::new(),
             authentication_timeout: None,
@@ -84,9 +100,13 @@ impl Charges {
     /// begun `now`, which is later than they were.
     pub fn inherit(&mut self, left: impl IntoIterator<Item = Left>, now: Duration) {
         for left in left {
+            if let Some(server) = left.server {
+                self.servers.known_before(left.address, server);
+            }
             let charge = Charge {
                 address: left.address,
                 began: now,
+                begun: 0,
                 backend: left.backend,
                 server: left.server,
                 looking: false,
@@ -94,6 +114,7 @@ impl Charges {
             };
             self.books.insert(left.attempt, charge);
         }
+        self.recount();
     }
 
     /// Another maximum is in force. Nothing is ended here; [`Charges::begin`] refuses until enough has ended.
@@ -106,6 +127,7 @@ impl Charges {
     pub fn serve(&mut self, addresses: &[SocketAddr], now: Duration) {
         addresses.clone_into(&mut self.served);
         self.strand(now);
+        self.recount();
     }
 
     /// Before connect(): the permission, or `None` when as much is charged as may be.
@@ -125,15 +147,17 @@ impl Charges {
     /// When [`Charges::begin_looking`] may next say yes; `None` while it is not needed.
     pub fn looking_due(&self) -> Option<Duration> {
         let stuck = self.charged() >= self.max && !self.books.is_empty();
-        let all_unconfirmed = self.books.values().all(|charge| charge.life != Life::Open);
-        (stuck && all_unconfirmed).then(|| self.last_looking.map_or(Duration::ZERO, |last| last + LOOKING_INTERVAL))
+        let all_lost = self.counts.lost as usize == self.books.len();
+        (stuck && all_lost).then(|| self.last_looking.map_or(Duration::ZERO, |last| last + LOOKING_INTERVAL))
     }
 
     fn open(&mut self, now: Duration, address: SocketAddr, looking: bool) -> Attempt {
         let attempt = Attempt { boot: self.boot, number: self.next };
         self.next += 1;
-        let charge = Charge { address, began: now, backend: None, server: None, looking, life: Life::Open };
+        let begun = self.happened();
+        let charge = Charge { address, began: now, begun, backend: None, server: None, looking, life: Life::Open };
         self.books.insert(attempt, charge);
+        self.recount();
         attempt
     }
 
@@ -142,6 +166,7 @@ impl Charges {
     /// ended just then. (Let the kernel time it out, by TCP_USER_TIMEOUT, to know.)
     pub fn failed_before_start(&mut self, attempt: Attempt) {
         self.books.remove(&attempt);
+        self.recount();
     }
 
     /// BackendKeyData came. Must be known, and journalled, before anything that changes the backend's application_name is sent.
@@ -162,33 +187,41 @@ impl Charges {
             backend.started = Some(identity.backend_started);
             backend.pid
         });
-        let mut freed = self.sighted(attempt, identity.incarnation, identity.authentication_timeout, now);
+        let (address, begun) = (charge.address, charge.begun);
+        let mut freed = self.answered(address, begun, identity.incarnation, identity.authentication_timeout, now);
         let same = |charge: &Charge| {
             charge.life != Life::Open
                 && charge.server == Some(identity.incarnation)
                 && charge.backend.is_some_and(|backend| Some(backend.pid) == pid)
         };
         freed.extend(self.free(same));
+        self.recount();
         freed
     }
 
     /// EOF was received (recv() gave 0): the backend is gone.
     pub fn eof(&mut self, attempt: Attempt) {
         self.books.remove(&attempt);
+        self.recount();
     }
 
     /// The socket ended without EOF: closed here, timed out, or reset. The charge stays.
     pub fn lost(&mut self, attempt: Attempt) {
+        let event = self.happened();
         if let Some(charge) = self.books.get_mut(&attempt)
             && charge.life == Life::Open
         {
-            charge.life = Life::unconfirmed(self.next);
+            charge.life = Life::unconfirmed(event);
             self.look_interval = CONFIRMATION;
         }
+        self.recount();
     }
 
     /// When a look may next decide something; `None` while nothing is unconfirmed.
     pub fn look_due(&self) -> Option<Duration> {
+        if self.counts.lost == 0 {
+            return None;
+        }
         let timeout = self.authentication_timeout();
         self.books
             .values()
@@ -217,19 +250,20 @@ impl Charges {
         if self.last_look.replace(now).is_some() {
             self.look_interval = (self.look_interval * 2).min(LOOK_INTERVAL_MAX);
         }
-        (!asked.is_empty()).then(|| Look::new(via, asked, now))
+        // That the server answers may be enough.
+        let replaced = self.replaced(address);
+        let useful = !asked.is_empty() || self.books.values().any(replaced);
+        let event = self.happened();
+        useful.then(|| Look::new(via, asked, now, event))
     }
 
     /// The answer of a look, received `now`. Returns what was freed.
     pub fn looked(&mut self, look: &Look, answer: &Answer, now: Duration) -> Vec<Attempt> {
-        let mut freed = self.sighted(look.via(), answer.incarnation, answer.authentication_timeout, now);
-        let Some(through) = self.books.get(&look.via()).map(|charge| charge.address) else { return freed };
+        let Some(through) = self.books.get(&look.via()).map(|charge| charge.address) else { return Vec::new() };
+        let mut freed = self.answered(through, look.event(), answer.incarnation, answer.authentication_timeout, now);
         let timeout = self.authentication_timeout();
         for asked in look.asked() {
             let Some(charge) = self.books.get_mut(&asked.attempt) else { continue };
-            if charge.address == through {
-                charge.bound(answer.incarnation, u64::MAX);
-            }
             if !charge.may_be_on(through, answer.incarnation) {
                 continue;
             }
@@ -243,28 +277,28 @@ impl Charges {
             self.look_interval = CONFIRMATION;
         }
         self.strand(now);
+        self.recount();
         freed
     }
 
     /// What counts against the maximum: every charge that is not proven to be gone, apart from `looking` and stranded ones.
     pub fn charged(&self) -> u32 {
-        self.count(Charge::counts)
+        self.counts.charged
     }
 
     /// Charged or stranded, and not usable: the socket is gone, the backend perhaps not.
     pub fn unconfirmed(&self) -> u32 {
-        self.count(|charge| !charge.looking && charge.life != Life::Open)
+        self.counts.unconfirmed
     }
 
     /// Logins beyond the maximum that only look, or did.
     pub fn looking(&self) -> u32 {
-        self.count(|charge| charge.looking)
+        self.counts.looking
     }
 
     /// Attempts of earlier boots that are still charged.
     pub fn inherited(&self) -> u32 {
-        let count = self.books.keys().filter(|attempt| attempt.boot != self.boot).count();
-        u32::try_from(count).unwrap_or(u32::MAX)
+        self.counts.inherited
     }
 
     /// Every attempt on the books, stranded ones included.
@@ -272,44 +306,70 @@ impl Charges {
         self.books.keys().copied()
     }
 
-    fn count(&self, which: impl Fn(&Charge) -> bool) -> u32 {
-        u32::try_from(self.books.values().filter(|charge| which(charge)).count()).unwrap_or(u32::MAX)
+    /// Ends everything that changes the books.
+    fn recount(&mut self) {
+        self.counts = Counts::default();
+        for (attempt, charge) in &self.books {
+            let lost = charge.life != Life::Open;
+            self.counts.charged += u32::from(charge.counts());
+            self.counts.unconfirmed += u32::from(lost && !charge.looking);
+            self.counts.looking += u32::from(charge.looking);
+            self.counts.inherited += u32::from(attempt.boot != self.boot);
+            self.counts.lost += u32::from(lost);
+        }
     }
 
     fn authentication_timeout(&self) -> Duration {
         self.authentication_timeout.unwrap_or(AUTHENTICATION_TIMEOUT_MAX)
     }
 
-    /// `via` reached `incarnation`. Frees the charges of those that it replaced at the same address.
-    fn sighted(&mut self, via: Attempt, incarnation: Incarnation, timeout: Duration, now: Duration) -> Vec<Attempt> {
-        let Some(address) = self.books.get(&via).map(|charge| charge.address) else { return Vec::new() };
+    fn happened(&mut self) -> u64 {
+        self.event += 1;
+        self.event
+    }
+
+    /// A server told who it is. Frees the charges of those that it replaced at the same address.
+    fn answered(
+        &mut self,
+        address: SocketAddr,
+        asked: u64,
+        incarnation: Incarnation,
+        timeout: Duration,
+        now: Duration,
+    ) -> Vec<Attempt> {
         // A reload may have lowered it since an attempt began.
         self.authentication_timeout = Some(self.authentication_timeout.map_or(timeout, |known| known.max(timeout)));
-        let number = if via.boot == self.boot { via.number } else { 0 };
-        if self.servers.sighted(address, incarnation, number, self.next) {
-            for charge in self.books.values_mut().filter(|charge| charge.address == address) {
-                charge.bound(incarnation, number);
-            }
+        let event = self.happened();
+        self.servers.answered(address, incarnation, asked, event);
+        for charge in self.books.values_mut().filter(|charge| charge.address == address) {
+            charge.bound(incarnation, asked);
         }
-        let mut freed = Vec::new();
-        if let Some(current) = self.servers.only(address) {
-            let here = |charge: &Charge| charge.address == address;
-            let alive: Vec<_> = self
-                .books
-                .values()
-                .filter(|charge| here(charge) && charge.life == Life::Open)
-                .filter_map(|charge| charge.server)
-                .collect();
-            let gone = |charge: &Charge| {
-                here(charge)
-                    && charge.life != Life::Open
-                    && charge.server.is_some_and(|server| server != current && !alive.contains(&server))
-            };
-            freed = self.free(gone);
-        }
-        self.servers.forget_all_but(|address| self.books.values().any(|charge| charge.address == *address));
+        let freed = self.free(self.replaced(address));
+        let books = &self.books;
+        self.servers.forget_all_but(|address, incarnation| {
+            let concerned =
+                |charge: &Charge| charge.address == address && (incarnation.is_none() || charge.server == incarnation);
+            books.values().any(concerned)
+        });
         self.strand(now);
         freed
+    }
+
+    /// Which charges were left on an incarnation that another one replaced at this address. None while a socket to theirs is open
+    /// or while several servers share the address.
+    fn replaced(&self, address: SocketAddr) -> impl Fn(&Charge) -> bool + use<> {
+        let open = self.books.values().filter(|charge| charge.address == address && charge.life == Life::Open);
+        let alive: Vec<_> = open.filter_map(|charge| charge.server).collect();
+        let lost = self.books.values().filter(|charge| charge.address == address && charge.life != Life::Open);
+        let gone: Vec<_> = lost
+            .filter_map(|charge| charge.server)
+            .filter(|server| self.servers.replaced(address, *server) && !alive.contains(server))
+            .collect();
+        move |charge| {
+            charge.address == address
+                && charge.life != Life::Open
+                && charge.server.is_some_and(|server| gone.contains(&server))
+        }
     }
 
     fn free(&mut self, gone: impl Fn(&Charge) -> bool) -> Vec<Attempt> {
@@ -321,7 +381,7 @@ impl Charges {
     /// backend may still be authenticating.
     fn strand(&mut self, now: Duration) {
         let timeout = self.authentication_timeout();
-        let seen: Vec<_> = self.served.iter().filter_map(|address| self.servers.current(*address)).collect();
+        let seen: Vec<_> = self.served.iter().flat_map(|address| self.servers.current(*address)).collect();
         for charge in self.books.values_mut() {
             let Life::Unconfirmed { stranded, .. } = &mut charge.life else { continue };
             *stranded = !seen.is_empty()

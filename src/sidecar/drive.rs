@@ -4,16 +4,22 @@
 //! edge-triggered; nobody owns a buffer at rest: all reads go through one, and are sent from it. While nothing happens it sleeps.
 //! It takes no lock and resolves no name: the control thread does that ([`super::figures`]).
 //!
-//! - [`front`]: clients; [`back`]: server connections in use and their own statements; [`open`]: connecting and logging in;
-//!   [`cancel`]: cancel requests; [`upkeep`]: time, demand, the end; [`books`]: charges and journal; [`resolve`]: addresses.
+//! - Clients: `front` lets them in, `pair` finds them a server connection, `traffic` passes the bytes, `leave` lets them go.
+//! - Server connections: `open` connects and logs in, `errands` runs our own statements, `back` has those without a client.
+//! - Beside these: `cancel` (cancel requests), `upkeep` (time, demand, commands, the end), `books` (charges and journal), `resolve`
+//!   (addresses) and `peer` (one socket).
 
 mod back;
 mod books;
 mod cancel;
+mod errands;
 mod front;
+mod leave;
 mod open;
+mod pair;
 mod peer;
 mod resolve;
+mod traffic;
 mod upkeep;
 
 use std::net::TcpListener;
@@ -127,9 +133,7 @@ struct Server {
     /// [`Incarnation::system`](super::charge::Incarnation::system), for looks.
     system: u64,
     look: Option<Look>,
-    /// A cancel request for it is on its way; another one was asked for meanwhile.
-    canceling: bool,
-    cancel_again: bool,
+    cancel: cancel::Canceling,
     /// The name of our login has come back, so the identity is off.
     bare: bool,
     /// Must not be used again.
@@ -177,8 +181,10 @@ struct Loop {
     /// No deadline is earlier.
     sweep: Option<Instant>,
     draining: Option<Instant>,
-    /// Demand may have changed.
+    /// Demand, or what is charged, may have changed.
     restless: bool,
+    /// Lost charges, which looks are about.
+    unconfirmed: u32,
     generation: u64,
     /// Sockets that used up their turn.
     again: Vec<u64>,
@@ -246,6 +252,7 @@ impl Loop {
             sweep: None,
             draining: None,
             restless: true,
+            unconfirmed: 0,
             generation: 0,
             again: Vec::new(),
             buffer: vec![0; BUFFER],
@@ -292,13 +299,13 @@ impl Loop {
             LISTENER => self.accept(),
             BELL => self.obey(),
             CLIENT if self.clients.get(at).is_some_and(|client| client.peer.token == token) => {
-                self.client_event(at, flags)
+                self.client_event(at, flags);
             }
             SERVER if self.servers.get(at).is_some_and(|server| server.peer.token == token) => {
-                self.server_event(at, flags)
+                self.server_event(at, flags);
             }
             CANCEL if self.cancels.get(at).is_some_and(|cancel| cancel.peer.token == token) => {
-                self.cancel_event(at, flags)
+                self.cancel_event(at, flags);
             }
             _ => {}
         }

@@ -5,6 +5,9 @@
 //! password in clear included (what protects it on the way is the URL's sslmode), but once a SCRAM exchange has begun it is not
 //! logged in before the server has proved that it knows the password too.
 //!
+//! The password is wiped from memory with the last [`Secret`] that shares it; while a SCRAM exchange runs, the library that
+//! computes it holds one more copy, which it does not wipe.
+//!
 //! SCRAM-SHA-256-PLUS is not spoken yet. Where the server offers it, plain SCRAM-SHA-256 is used with the flag 'n' ("the client
 //! does not support channel binding", RFC 5802 section 6), as libpq does with `channel_binding=disable`.
 //!

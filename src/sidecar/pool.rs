@@ -92,8 +92,8 @@ pub fn lifetime(limits: &Limits, random: u32) -> Duration {
     limits.max_lifetime.mul_f64(0.9 + 0.2 * share)
 }
 
-/// What a client is told that waited too long.
-pub fn timed_out(limits: &Limits, waiter: &Waiter, waited: Duration, cause: Option<&Cause>) -> Refusal {
+/// What a client is told that waited too long: `ahead` others stood before it when it came.
+pub fn timed_out(limits: &Limits, ahead: u32, waited: Duration, cause: Option<&Cause>) -> Refusal {
     let waited = format!("waited {} ms", duration::millis(waited));
     if let Some(cause) = cause {
         let message = format!("{}; {waited} for a server connection", cause.refusal.message);
@@ -102,7 +102,7 @@ pub fn timed_out(limits: &Limits, waiter: &Waiter, waited: Duration, cause: Opti
     fatal(*b"53300", format!("no server connection became free: {waited}, the pool's connectionTimeout"))
         .detail(format!(
             "All {} server connections of this instance were in use, and {} clients were ahead in the queue.",
-            limits.max, waiter.ahead
+            limits.max, ahead
         ))
         .hint(
             "Raise spec.limits.max of the ConnectionPool if PostgreSQL can serve more, spec.limits.connectionTimeout to wait longer, \

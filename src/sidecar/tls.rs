@@ -95,7 +95,9 @@ impl Transport {
         while !input.is_empty() {
             // Reading from a slice cannot fail; what can is rustls's own bound on what it holds.
             match connection.read_tls(&mut input) {
-                Ok(0) | Err(_) => return Err(TlsError::Overflow),
+                Err(_) => return Err(TlsError::Overflow),
+                // It takes nothing after close_notify.
+                Ok(0) => return Ok(()),
                 Ok(_) => {}
             }
             let state = connection.process_new_packets().map_err(|error| TlsError::from_rustls(&error))?;

@@ -12,14 +12,16 @@ const SIDECAR: &str = "weir.local/weir-sidecar";
 const TAG: &str = "test";
 
 impl Cluster {
-    /// Installs Weir by its chart and waits until the operator is available. `values` are further `name=value` for helm.
+    /// Installs Weir by its chart, where Pod Security enforces `restricted`, and waits until the operator is available. `values` are further `name=value` for helm.
     pub fn install_weir(&self, values: &[&str]) {
         self.load_weir();
+        self.apply(&format!(
+            "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}, labels: {{pod-security.kubernetes.io/enforce: restricted}}}}\n"
+        ));
         let chart = repository().join("charts/weir");
         let mut arguments: Vec<String> = ["upgrade", "--install", "weir"].map(str::to_owned).to_vec();
         arguments.push(chart.display().to_string());
-        arguments
-            .extend(["--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout=120s"].map(str::to_owned));
+        arguments.extend(["--namespace", NAMESPACE, "--wait", "--timeout=120s"].map(str::to_owned));
         for (name, value) in [
             ("image.repository", OPERATOR),
             ("image.tag", TAG),

@@ -1,4 +1,5 @@
 //! The data plane against a real PostgreSQL.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 #[path = "support/pooler.rs"]
 mod pooler;
@@ -6,6 +7,9 @@ mod pooler;
 mod postgres;
 #[path = "support/raw.rs"]
 mod raw;
+#[path = "upstream/servers.rs"]
+#[expect(dead_code, reason = "shared with other test binaries")]
+mod servers;
 
 #[path = "pool/cancel.rs"]
 mod cancel;
@@ -13,6 +17,8 @@ mod cancel;
 mod differential;
 #[path = "pool/drain.rs"]
 mod drain;
+#[path = "pool/encrypted.rs"]
+mod encrypted;
 #[path = "pool/failures.rs"]
 mod failures;
 #[path = "pool/leaks.rs"]
@@ -21,5 +27,7 @@ mod leaks;
 mod limits;
 #[path = "pool/login.rs"]
 mod login;
+#[path = "pool/lost.rs"]
+mod lost;
 #[path = "pool/programs.rs"]
 mod programs;

@@ -84,7 +84,7 @@ pub(super) enum Life {
         missed: Option<Duration>,
         /// On a server that the URL no longer leads to.
         stranded: bool,
-        /// Attempts from this number on began after the socket's end.
+        /// The event of the socket's end.
         since: u64,
     },
 }
@@ -99,6 +99,8 @@ impl Life {
 pub(super) struct Charge {
     pub(super) address: SocketAddr,
     pub(super) began: Duration,
+    /// The event of its beginning.
+    pub(super) begun: u64,
     pub(super) backend: Option<Backend>,
     /// Exact once identified; else the first incarnation seen at the address after the socket had ended, so this one or an earlier
     /// one.
@@ -112,11 +114,11 @@ impl Charge {
         !self.looking && !matches!(self.life, Life::Unconfirmed { stranded: true, .. })
     }
 
-    /// `incarnation` answered at this charge's address, to a question sent after the attempt `number` began. What had ended by then
-    /// is on it or on an earlier one: its handshake was over. (Not so for one that is still open: its SYN may yet reach a later one.)
-    pub(super) fn bound(&mut self, incarnation: Incarnation, number: u64) {
+    /// `incarnation` answered at this charge's address, to a question sent at the event `asked` or later. What had ended by then is
+    /// on it or on an earlier one: its handshake was over. (Not so for one that is still open: its SYN may yet reach a later one.)
+    pub(super) fn bound(&mut self, incarnation: Incarnation, asked: u64) {
         if let Life::Unconfirmed { since, .. } = self.life
-            && since <= number
+            && since <= asked
         {
             self.server.get_or_insert(incarnation);
         }

@@ -68,6 +68,7 @@ pub struct Look {
     via: Attempt,
     asked: Vec<Asked>,
     sent: Duration,
+    event: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,8 +111,8 @@ pub enum LookError {
 }
 
 impl Look {
-    pub(super) const fn new(via: Attempt, asked: Vec<Asked>, sent: Duration) -> Self {
-        Self { via, asked, sent }
+    pub(super) const fn new(via: Attempt, asked: Vec<Asked>, sent: Duration, event: u64) -> Self {
+        Self { via, asked, sent, event }
     }
 
     /// The connection that it goes through.
@@ -121,6 +122,11 @@ impl Look {
 
     pub(super) const fn sent(&self) -> Duration {
         self.sent
+    }
+
+    /// Of its sending.
+    pub(super) const fn event(&self) -> u64 {
+        self.event
     }
 
     pub(super) fn asked(&self) -> &[Asked] {

@@ -12,63 +12,83 @@ pub struct Incarnation {
     pub started: u64,
 }
 
-/// More incarnations at one address than this, and it is taken for a shared one.
-const PAST_MAX: usize = 16;
+/// Ones that were replaced and concern nobody any more are forgotten beyond this.
+const KNOWN_MAX: usize = 16;
 
 #[derive(Debug, Default)]
 pub(super) struct Servers(HashMap<SocketAddr, Sightings>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Sightings {
-    current: Incarnation,
-    /// Attempts from this number on began after the first sighting of `current`.
-    since: u64,
-    past: Vec<Incarnation>,
-    /// An incarnation answered a new connection after its successor did: several servers share the address, and none of them can be
-    /// said to be gone.
+    known: Vec<Known>,
+    /// Of two incarnations, each answered after the other had: several servers share the address, and none of them can be said to
+    /// be gone.
     shared: bool,
 }
 
+#[derive(Debug)]
+struct Known {
+    incarnation: Incarnation,
+    /// The event at which its first answer was read.
+    since: u64,
+    /// Those that answered a question which was sent after that.
+    replaced_by: Vec<Incarnation>,
+}
+
 impl Servers {
-    /// The attempt `number` reached `incarnation`; `next` is the number of the next attempt. True if it may stand for all attempts
-    /// at this address so far.
-    pub(super) fn sighted(&mut self, address: SocketAddr, incarnation: Incarnation, number: u64, next: u64) -> bool {
-        let Some(sightings) = self.0.get_mut(&address) else {
-            let first = Sightings { current: incarnation, since: next, past: Vec::new(), shared: false };
-            self.0.insert(address, first);
-            return true;
-        };
-        if sightings.current == incarnation {
-            return true;
+    /// `incarnation` answered a question that was sent at the event `asked` or later; its answer is read at `now`. Events are
+    /// numbered in order. All that had answered before the question was sent are older.
+    pub(super) fn answered(&mut self, address: SocketAddr, incarnation: Incarnation, asked: u64, now: u64) {
+        let sightings = self.0.entry(address).or_default();
+        let before = |known: &&mut Known| known.incarnation != incarnation && known.since <= asked;
+        let newer: Vec<_> = sightings
+            .known
+            .iter()
+            .find(|known| known.incarnation == incarnation)
+            .map(|known| known.replaced_by.clone())
+            .unwrap_or_default();
+        for older in sightings.known.iter_mut().filter(before) {
+            if newer.contains(&older.incarnation) {
+                sightings.shared = true;
+            } else if !older.replaced_by.contains(&incarnation) {
+                older.replaced_by.push(incarnation);
+            }
         }
-        if number < sightings.since {
-            // A connection from before the change: its answer says nothing about what the address leads to now.
-            return false;
+        if sightings.known.iter().all(|known| known.incarnation != incarnation) {
+            sightings.known.push(Known { incarnation, since: now, replaced_by: Vec::new() });
         }
-        sightings.shared |= sightings.past.contains(&incarnation) || sightings.past.len() >= PAST_MAX;
-        if !sightings.past.contains(&sightings.current) && !sightings.shared {
-            sightings.past.push(sightings.current);
-        }
-        sightings.current = incarnation;
-        sightings.since = next;
-        true
     }
 
-    /// What the address leads to.
-    pub(super) fn current(&self, address: SocketAddr) -> Option<Incarnation> {
-        self.0.get(&address).map(|sightings| sightings.current)
+    /// An earlier boot knew it: it answered before anything that this boot asks.
+    pub(super) fn known_before(&mut self, address: SocketAddr, incarnation: Incarnation) {
+        self.answered(address, incarnation, 0, 0);
     }
 
-    /// The one server at the address, if it is not shared.
-    pub(super) fn only(&self, address: SocketAddr) -> Option<Incarnation> {
-        self.0.get(&address).filter(|sightings| !sightings.shared).map(|sightings| sightings.current)
+    /// Whether another one has taken its place at the address.
+    pub(super) fn replaced(&self, address: SocketAddr, incarnation: Incarnation) -> bool {
+        self.0.get(&address).is_some_and(|sightings| {
+            let gone = |known: &Known| known.incarnation == incarnation && !known.replaced_by.is_empty();
+            !sightings.shared && sightings.known.iter().any(gone)
+        })
+    }
+
+    /// What the address may lead to.
+    pub(super) fn current(&self, address: SocketAddr) -> impl Iterator<Item = Incarnation> {
+        let known = self.0.get(&address).into_iter().flat_map(|sightings| &sightings.known);
+        known.filter(|known| known.replaced_by.is_empty()).map(|known| known.incarnation)
     }
 
     /// Keeps the map as small as the books.
-    pub(super) fn forget_all_but(&mut self, keep: impl Fn(&SocketAddr) -> bool) {
+    pub(super) fn forget_all_but(&mut self, keep: impl Fn(SocketAddr, Option<Incarnation>) -> bool) {
         const ADDRESSES_MAX: usize = 64;
         if self.0.len() > ADDRESSES_MAX {
-            self.0.retain(|address, _| keep(address));
+            self.0.retain(|address, _| keep(*address, None));
+        }
+        for (address, sightings) in &mut self.0 {
+            if sightings.known.len() > KNOWN_MAX {
+                let needed = |known: &Known| keep(*address, Some(known.incarnation));
+                sightings.known.retain(|known| known.replaced_by.is_empty() || needed(known));
+            }
         }
     }
 }

@@ -190,6 +190,56 @@ fn a_restart_of_the_server_frees_what_it_replaced() {
 }
 
 #[test]
+fn a_look_at_the_new_server_frees_what_was_lost_of_the_old_one_later() {
+    let mut charges = charges(4);
+    let old = connect(&mut charges, 1, SERVER, seconds(0));
+    let via = connect(&mut charges, 2, RESTARTED, seconds(1));
+    // Its host had gone silent, which takes a while to show.
+    charges.lost(old);
+    let look = charges.look(via, seconds(30)).unwrap();
+    let answer = Answer { incarnation: RESTARTED, ..answer(&[]) };
+    assert_eq!(charges.looked(&look, &answer, seconds(30)), [old]);
+}
+
+#[test]
+fn answers_are_ordered_by_their_questions() {
+    let mut charges = charges(4);
+    let old = charges.begin(seconds(0), address()).unwrap();
+    let via = charges.begin(seconds(0), address()).unwrap();
+    let lost = charges.begin(seconds(0), address()).unwrap();
+    for (attempt, pid) in [(old, 1), (via, 2), (lost, 3)] {
+        charges.connected(attempt, pid);
+    }
+    // Three logins at once, a restart amid them: which server came first can't be told from these.
+    charges.identified(old, identity(SERVER, 1), seconds(1));
+    charges.identified(via, identity(RESTARTED, 2), seconds(1));
+    charges.identified(lost, identity(RESTARTED, 3), seconds(1));
+    charges.lost(old);
+    charges.lost(lost);
+    assert_eq!(charges.charged(), 3);
+    // A look that was sent later can.
+    let look = charges.look(via, seconds(2)).unwrap();
+    let answer = Answer { incarnation: RESTARTED, ..answer(&[row(3, 3)]) };
+    assert_eq!(charges.looked(&look, &answer, seconds(2)), [old]);
+    assert_eq!(charges.unconfirmed(), 1);
+}
+
+#[test]
+fn a_server_known_from_an_earlier_boot_may_be_replaced() {
+    let mut charges = charges(4);
+    let left = Left {
+        attempt: Attempt { boot: BootId([1; 16]), number: 1 },
+        address: address(),
+        backend: Some(Backend { pid: 1, started: Some(1) }),
+        server: Some(SERVER),
+    };
+    charges.inherit([left.clone()], seconds(0));
+    let via = charges.begin(seconds(1), address()).unwrap();
+    charges.connected(via, 2);
+    assert_eq!(charges.identified(via, identity(RESTARTED, 2), seconds(1)), [left.attempt]);
+}
+
+#[test]
 fn an_address_that_leads_to_several_servers_frees_nothing_by_a_change() {
     let mut charges = charges(4);
     for (pid, server) in [(1, SERVER), (2, RESTARTED), (3, SERVER)] {

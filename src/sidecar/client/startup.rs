@@ -125,8 +125,8 @@ impl Startup {
         let Some(unknown) = &self.negotiate else { return };
         message(out, b'v', |out| {
             out.extend_from_slice(&VERSION_3_0.to_be_bytes());
-            // Fits: a packet has at most 10,000 bytes.
-            out.extend_from_slice(&(unknown.len() as u32).to_be_bytes());
+            // It fits: a packet has at most 10,000 bytes.
+            out.extend_from_slice(&u32::try_from(unknown.len()).unwrap_or(u32::MAX).to_be_bytes());
             for name in unknown {
                 out.extend_from_slice(name);
                 out.push(0);
@@ -135,13 +135,18 @@ impl Startup {
     }
 }
 
+type Pair<'a> = (&'a [u8], &'a [u8]);
+
 /// Pairs of texts, each ended by a zero byte, up to an empty name.
-fn pairs(body: &[u8]) -> Result<Vec<(&[u8], &[u8])>, Refusal> {
+fn pairs(body: &[u8]) -> Result<Vec<Pair<'_>>, Refusal> {
     let bad = || fatal(*b"08P01", "invalid startup packet layout: expected terminator as last byte");
     let mut texts = body.strip_suffix(&[0]).ok_or_else(bad)?.split(|byte| *byte == 0);
     let mut pairs = Vec::new();
-    while let Some(name) = texts.next().filter(|name| !name.is_empty()) {
-        pairs.push((name, texts.next().ok_or_else(bad)?));
+    loop {
+        match texts.next().ok_or_else(bad)? {
+            [] => break,
+            name => pairs.push((name, texts.next().ok_or_else(bad)?)),
+        }
     }
     if texts.next().is_some() { Err(bad()) } else { Ok(pairs) }
 }
@@ -201,7 +206,7 @@ mod tests {
         let startup = Startup::read(VERSION_3_0 + 2, b"user\0app\0_pq_.command_tag\0on\0\0").unwrap();
         let mut out = Vec::new();
         startup.negotiate(&mut out);
-        assert_eq!(out, b"v\0\0\0\x1e\0\x03\0\0\0\0\0\x01_pq_.command_tag\0");
+        assert_eq!(out, b"v\0\0\0\x1d\0\x03\0\0\0\0\0\x01_pq_.command_tag\0");
         let mut out = Vec::new();
         read(b"user\0app\0\0").unwrap().negotiate(&mut out);
         assert!(out.is_empty());

@@ -24,6 +24,16 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Cancel connections at the same time: beyond it they are refused, as PostgreSQL may drop them too.
 const AT_ONCE: usize = 64;
 
+/// Whether a cancel request for a server connection is on its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Canceling {
+    #[default]
+    No,
+    Once,
+    /// Another one was asked for meanwhile, perhaps about a later query.
+    Again,
+}
+
 pub(super) struct Cancel {
     pub(super) peer: Peer,
     transport: Transport,
@@ -64,8 +74,8 @@ impl Loop {
         if !active || server.key.0 == 0 {
             return;
         }
-        if server.canceling {
-            server.cancel_again = true;
+        if server.cancel != Canceling::No {
+            server.cancel = Canceling::Again;
             return;
         }
         if self.cancels.len() >= AT_ONCE {
@@ -89,7 +99,7 @@ impl Loop {
             deadline,
         });
         if let Some(server) = self.servers.get_mut(j) {
-            server.canceling = true;
+            server.cancel = Canceling::Once;
         }
         self.figures.cancels.fetch_add(1, Relaxed);
         self.due(deadline);
@@ -191,17 +201,17 @@ impl Loop {
         let Some(cancel) = self.cancels.try_remove(at) else { return };
         let j = cancel.server;
         let Some(server) = self.servers.get_mut(j).filter(|server| server.peer.token == cancel.token) else { return };
-        server.canceling = false;
+        let before = std::mem::take(&mut server.cancel);
         server.stained |= !sure && matches!(cancel.phase, Progress::Sent);
-        if std::mem::take(&mut server.cancel_again) {
+        if before == Canceling::Again {
             self.cancel(j);
         }
         let Some(server) = self.servers.get(j) else { return };
-        if !server.canceling && matches!(server.phase, Phase::Draining) && server.exchange.quiet() {
+        if server.cancel == Canceling::No && matches!(server.phase, Phase::Draining) && server.exchange.quiet() {
             if self.sessions() || !server.exchange.free() {
-                self.give_back(j)
+                self.give_back(j);
             } else {
-                self.rest(j)
+                self.rest(j);
             }
             self.serve();
         }
@@ -211,7 +221,9 @@ impl Loop {
     pub(super) fn sweep_cancels(&mut self) -> Option<Instant> {
         let now = self.now;
         let late: Vec<_> = self.cancels.iter().filter(|(_, cancel)| cancel.deadline <= now).map(|(at, _)| at).collect();
-        late.into_iter().for_each(|at| self.cancel_ended(at, false));
+        for at in late {
+            self.cancel_ended(at, false);
+        }
         self.cancels.iter().map(|(_, cancel)| cancel.deadline).min()
     }
 }

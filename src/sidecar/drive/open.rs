@@ -9,6 +9,7 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
 
+use super::cancel::Canceling;
 use super::peer::{Gone, Peer};
 use super::resolve::{Address, Lookup};
 use super::{Loop, SERVER, Server};
@@ -33,6 +34,9 @@ const MARGIN: Duration = Duration::from_secs(5);
 impl Loop {
     /// Opens as many server connections as are wanted and may be.
     pub(super) fn open_wanted(&mut self) {
+        if self.open + self.opening >= self.limits.max {
+            return;
+        }
         let wanted = pool::openings(&self.limits, self.counts());
         if wanted == 0 {
             return;
@@ -74,9 +78,7 @@ impl Loop {
     fn open(&mut self, tried: usize) -> bool {
         let Some(address) = self.resolver.address(tried) else { return false };
         let Some(attempt) = self.books.begin(self.now, address.socket) else {
-            if let Some(due) = self.books.look_due(self.now).filter(|due| *due > self.now) {
-                self.due(due);
-            }
+            self.due_look();
             return false;
         };
         let timeout = self.target.connect_timeout.unwrap_or(self.limits.connection_timeout);
@@ -110,8 +112,7 @@ impl Loop {
             key: (0, Box::default()),
             system: 0,
             look: None,
-            canceling: false,
-            cancel_again: false,
+            cancel: Canceling::No,
             bare: false,
             stained: false,
             since: self.now,
@@ -119,6 +120,7 @@ impl Loop {
             retire: self.now + lifetime,
         });
         self.opening += 1;
+        self.restless = true;
         self.due(deadline);
         true
     }
@@ -136,6 +138,7 @@ impl Loop {
         if !flags.contains(EventFlags::OUT) {
             return;
         }
+        server.peer.user_timeout(server.target.keepalive.user_timeout.unwrap_or(USER_TIMEOUT));
         server.peer.note(flags);
         self.out.clear();
         let host = server.target.hosts.get(server.address.host).map_or("", |host| &host.name);
@@ -293,6 +296,7 @@ impl Loop {
             Gone::End => self.books.eof(server.attempt),
             Gone::Broken => self.books.lost(server.attempt),
         }
+        self.due_look();
         self.failed(fatal(*b"08006", "PostgreSQL closed the connection during the login"));
     }
 
@@ -302,6 +306,7 @@ impl Loop {
             if let Some(server) = self.servers.try_remove(j) {
                 self.opening -= 1;
                 self.books.lost(server.attempt);
+                self.due_look();
                 self.connect_failed(server.address, server.tried, Errno::TIMEDOUT);
             }
             return;

@@ -1,11 +1,13 @@
 //! One socket in epoll: edge-triggered, registered once, re-armed only while a write did not fit.
 
+use std::time::Duration;
+
 use nix::sys::socket::setsockopt;
 use nix::{setsockopt_impl, sockopt_impl};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt};
 
 /// Larger than a row of 100 kB, so that it passes in two or three reads.
 pub const BUFFER: usize = 128 * 1024;
@@ -25,6 +27,7 @@ pub enum Gone {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one socket")]
 pub struct Peer {
     fd: OwnedFd,
     pub token: u64,
@@ -177,8 +180,13 @@ impl Peer {
 
     /// connect() is done: its result, and no more interest in writing.
     pub fn connected(&mut self, epoll: &OwnedFd) -> rustix::io::Result<()> {
-        rustix::net::sockopt::socket_error(&self.fd)??;
+        sockopt::socket_error(&self.fd)??;
         self.interest(epoll, EventFlags::empty()).map_err(|_| Errno::IO)
+    }
+
+    /// How long sent data may stay unacknowledged.
+    pub fn user_timeout(&self, timeout: Duration) {
+        let _ = sockopt::set_tcp_user_timeout(&self.fd, u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX));
     }
 
     /// No more from us; the other side's end is still to come.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::Event;
 
 use super::{Final, Loop};
+use crate::sidecar::charge::CONFIRMATION;
 use crate::sidecar::figures::Command;
 use crate::sidecar::pool;
 use crate::sidecar::server::Phase;
@@ -23,8 +24,11 @@ impl Loop {
             self.sweep();
         }
         self.sweep_queues();
-        if std::mem::take(&mut self.restless) || !self.queue.is_empty() || !self.greeting.is_empty() {
+        if self.restless || !self.queue.is_empty() || !self.greeting.is_empty() {
             self.open_wanted();
+        }
+        if std::mem::take(&mut self.restless) {
+            self.publish_all();
         }
         self.publish();
     }
@@ -47,7 +51,9 @@ impl Loop {
             .filter(|(_, server)| server.deadline.is_some_and(|deadline| deadline <= self.now))
             .map(|(j, _)| j)
             .collect();
-        late.into_iter().for_each(|j| self.overdue(j));
+        for j in late {
+            self.overdue(j);
+        }
         self.close_idle();
         self.look_by_idle();
         let times = [
@@ -58,7 +64,9 @@ impl Loop {
             self.next_idle_close(),
             self.next_look(),
         ];
-        times.into_iter().flatten().for_each(|at| self.due(at));
+        for at in times.into_iter().flatten() {
+            self.due(at);
+        }
         self.serve();
     }
 
@@ -87,8 +95,21 @@ impl Loop {
     }
 
     fn next_look(&self) -> Option<Instant> {
-        // Due, but without a connection to look through: tried again as soon as one is idle.
-        self.books.look_due(self.now).filter(|due| *due > self.now)
+        match self.books.look_due(self.now)? {
+            due if due > self.now => Some(due),
+            // Due, but without a connection to look through: tried again as soon as one is idle.
+            _ if self.idle.is_empty() => None,
+            _ => Some(self.now + CONFIRMATION),
+        }
+    }
+
+    /// Charges were lost, or found to be gone.
+    pub(super) fn due_look(&mut self) {
+        self.unconfirmed = self.books.charges().unconfirmed();
+        if let Some(due) = self.books.look_due(self.now) {
+            self.due(due);
+        }
+        self.restless = true;
     }
 
     /// Commands of the control thread.
@@ -129,22 +150,24 @@ impl Loop {
         }
     }
 
+    /// What changes with each client.
     fn publish(&self) {
         let figures = &self.figures;
         figures.turns.fetch_add(1, Relaxed);
+        figures.active.store(self.attached, Relaxed);
+        figures.idle.store(self.open.saturating_sub(self.attached), Relaxed);
+        figures.waiting.store(self.queue.len() + self.greeting.len(), Relaxed);
+        figures.clients.store(self.logged_in_clients, Relaxed);
+    }
+
+    /// What changes only with the number of server connections.
+    fn publish_all(&mut self) {
+        let charges = self.books.charges();
+        self.unconfirmed = charges.unconfirmed();
         let ending = self.servers.iter().filter(|(_, server)| matches!(server.phase, Phase::Closing)).count();
-        let unconfirmed = self.books.charges().unconfirmed() + u32::try_from(ending).unwrap_or(u32::MAX);
-        for (figure, value) in [
-            (&figures.active, self.attached),
-            (&figures.idle, self.open - self.attached),
-            (&figures.waiting, self.queue.len() + self.greeting.len()),
-            (&figures.charged, self.books.charges().charged()),
-            (&figures.unconfirmed, unconfirmed),
-            (&figures.max, self.limits.max),
-            (&figures.clients, self.logged_in_clients),
-        ] {
-            figure.store(value, Relaxed);
-        }
+        self.figures.charged.store(charges.charged(), Relaxed);
+        self.figures.unconfirmed.store(self.unconfirmed + u32::try_from(ending).unwrap_or(u32::MAX), Relaxed);
+        self.figures.max.store(self.limits.max, Relaxed);
     }
 
     /// Whether a drain is done: nobody is left, or the time is over.
@@ -171,6 +194,7 @@ impl Loop {
             }
         }
         self.draining = None;
+        self.publish_all();
         self.publish();
         Final { charged: self.books.charges().charged() }
     }

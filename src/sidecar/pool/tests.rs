@@ -100,8 +100,7 @@ fn pauses_grow_to_five_seconds_and_end_with_a_success() {
 
 #[test]
 fn a_timeout_says_how_long_behind_whom_and_what_to_raise() {
-    let waiter = Waiter { client: 0, ticket: 0, since: Instant::now(), ahead: 7 };
-    let refusal = timed_out(&limits(1, 5), &waiter, Duration::from_millis(1002), None);
+    let refusal = timed_out(&limits(1, 5), 7, Duration::from_millis(1002), None);
     assert_eq!(refusal.code(), "53300");
     assert_eq!(refusal.message, "no server connection became free: waited 1002 ms, the pool's connectionTimeout");
     assert_eq!(
@@ -111,7 +110,7 @@ fn a_timeout_says_how_long_behind_whom_and_what_to_raise() {
     assert!(refusal.hint.is_some_and(|hint| hint.contains("spec.limits.max") && hint.contains("connectionTimeout")));
 
     let cause = Cause::new(fatal(*b"57P03", "the database system is starting up"));
-    let refusal = timed_out(&limits(1, 5), &waiter, Duration::from_secs(1), Some(&cause));
+    let refusal = timed_out(&limits(1, 5), 7, Duration::from_secs(1), Some(&cause));
     assert_eq!(
         (refusal.code(), &*refusal.message),
         ("57P03".into(), "the database system is starting up; waited 1000 ms for a server connection")

@@ -38,9 +38,7 @@ pub fn dress(old: Option<&Parameters>, new: &Parameters, out: &mut Vec<u8>) -> u
             // Unnamed portal and statement, all parameters as text.
             out.extend_from_slice(&[0, 0, 0, 0, 0, 2]);
             for text in [name.to_vec(), spelled(name, value)] {
-                // Fits: a start-up packet has at most 10,000 bytes.
-                out.extend_from_slice(&(text.len() as u32).to_be_bytes());
-                out.extend_from_slice(&text);
+                put_counted(out, &text);
             }
             out.extend_from_slice(&[0, 0]);
         });
@@ -48,6 +46,12 @@ pub fn dress(old: Option<&Parameters>, new: &Parameters, out: &mut Vec<u8>) -> u
     }
     message(out, b'S', |_| ());
     statements + 1
+}
+
+/// A length and so many bytes. It fits: a start-up packet has at most 10,000.
+fn put_counted(out: &mut Vec<u8>, text: &[u8]) {
+    out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
+    out.extend_from_slice(text);
 }
 
 /// Appends what throws away all that a client may have left, `status` being the transaction status; returns the number of

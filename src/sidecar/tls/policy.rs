@@ -1,5 +1,6 @@
 //! How much TLS a server must offer and prove, and rustls set up to hold it to that.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -101,17 +102,25 @@ impl Roots {
 }
 
 /// How much TLS the server must offer and prove.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Policy {
     demand: Demand,
     verification: Verification,
+    versions: Versions,
+    sni: bool,
     config: Option<Arc<ClientConfig>>,
 }
 
 impl Policy {
     /// Never asks for TLS.
     pub const fn disabled() -> Self {
-        Self { demand: Demand::Disable, verification: Verification::None, config: None }
+        Self {
+            demand: Demand::Disable,
+            verification: Verification::None,
+            versions: Versions::Any,
+            sni: false,
+            config: None,
+        }
     }
 
     /// Asks for TLS, and takes a plain connection instead only if `demand` is [`Demand::Prefer`]. `sni` tells whether the host's
@@ -124,14 +133,14 @@ impl Policy {
         if demand == Demand::Disable {
             return Self::disabled();
         }
-        let versions: &[&'static SupportedProtocolVersion] = match versions {
+        let spoken: &[&'static SupportedProtocolVersion] = match versions {
             Versions::Any => rustls::ALL_VERSIONS,
             Versions::Tls12 => &[&rustls::version::TLS12],
         };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = Verifier::new(verification, Arc::clone(&roots.0), provider.signature_verification_algorithms);
         let mut config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)
+            .with_protocol_versions(spoken)
             .expect("ring's provider has suites for TLS 1.2 and 1.3")
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
@@ -139,7 +148,7 @@ impl Policy {
         config.enable_sni = sni;
         // PostgreSQL issues no tickets, and its session cache is off: remembering sessions would only cost memory.
         config.resumption = Resumption::disabled();
-        Self { demand, verification, config: Some(Arc::new(config)) }
+        Self { demand, verification, versions, sni, config: Some(Arc::new(config)) }
     }
 
     /// See [`Demand`].
@@ -157,9 +166,17 @@ impl Policy {
     }
 }
 
+impl fmt::Debug for Policy {
+    /// Without the authorities, of which there are a hundred.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Policy({:?}, {:?})", self.demand, self.verification)
+    }
+}
+
 impl PartialEq for Policy {
     /// By what was asked; the certificates behind it come from one file per boot.
     fn eq(&self, other: &Self) -> bool {
-        (self.demand, self.verification) == (other.demand, other.verification)
+        let asked = |policy: &Self| (policy.demand, policy.verification, policy.versions, policy.sni);
+        asked(self) == asked(other)
     }
 }

@@ -178,6 +178,9 @@ fn close_notify_ends_the_session() {
     pair.server.writer().write_all(b"last words").unwrap();
     pair.server.send_close_notify();
     assert_eq!(pair.run(Vec::new()).unwrap().0, b"last words");
+    let mut later = Vec::new();
+    pair.client.decrypt(b"what else", &mut later).unwrap();
+    assert_eq!(later, b"");
     let mut records = Vec::new();
     pair.client.close(&mut records);
     assert!(!records.is_empty());

@@ -144,7 +144,6 @@ impl Exchange {
             let rest = pass(data, &mut to, &mut self.to_client);
             let Some((kind, body)) = header(rest)? else { break };
             match kind {
-                b'D' | b'd' => {}
                 b'Z' => match rest.get(5) {
                     Some(status) if body == 1 => {
                         self.queue.ready();
@@ -164,8 +163,9 @@ impl Exchange {
                         report(name, value);
                     }
                 }
-                // FunctionCallResponse, CopyOutResponse, CopyDone, ParameterDescription, notices and notifications.
-                b'V' | b'H' | b'c' | b't' | b'N' | b'A' | b'S' => {}
+                // Rows and COPY's data, FunctionCallResponse, CopyOutResponse, CopyDone, ParameterDescription, notices and
+                // notifications.
+                b'D' | b'd' | b'V' | b'H' | b'c' | b't' | b'N' | b'A' | b'S' => {}
                 _ => return Err(Malformed::Answer(kind)),
             }
             to += 5;
@@ -198,9 +198,11 @@ pub enum Abandoned {
 #[inline]
 fn pass<'a>(data: &'a [u8], to: &mut usize, missing: &mut u32) -> &'a [u8] {
     let rest = data.get(*to..).unwrap_or_default();
-    let n = (*missing as usize).min(rest.len());
-    // Fits: it is at most `missing`.
-    *missing -= n as u32;
-    *to += n;
-    rest.get(n..).unwrap_or_default()
+    let n = u32::try_from(rest.len()).map_or(*missing, |len| len.min(*missing));
+    *missing -= n;
+    *to += n as usize;
+    rest.get(n as usize..).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,12 +8,12 @@ pub fn message(out: &mut Vec<u8>, kind: u8, body: impl FnOnce(&mut Vec<u8>)) {
     put(out, body);
 }
 
-/// Appends a message without a type, as start-up packets are.
+/// Appends a message without a type, as start-up packets are. Ours are far below 4 GB.
 pub fn put(out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
     body(out);
-    let len = u32::try_from(out.len() - start).expect("our own messages are far below 4 GB");
+    let len = u32::try_from(out.len() - start).unwrap_or(u32::MAX);
     if let Some(place) = out.get_mut(start..start + 4) {
         place.copy_from_slice(&len.to_be_bytes());
     }

@@ -30,6 +30,7 @@ pub enum Owed {
 
 /// See the module.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each may hold with each")]
 pub struct Queue {
     owed: VecDeque<Owed>,
     /// The server copies in, and the client's end of it has not passed yet.

@@ -2,7 +2,9 @@
 
 /// Sorted by name, each once; names compare without case, as PostgreSQL's do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Parameters(Vec<(Box<[u8]>, Box<[u8]>)>);
+pub struct Parameters(Vec<(Bytes, Bytes)>);
+
+type Bytes = Box<[u8]>;
 
 impl Parameters {
     /// The last value for a name wins.

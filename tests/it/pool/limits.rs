@@ -186,8 +186,10 @@ fn an_idle_pool_causes_no_wakeups() {
         let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).unwrap().to_owned();
         line.split_whitespace().last().unwrap().parse::<u64>().unwrap()
     };
-    let before = switches();
-    // Time must pass for nothing to happen in it.
-    std::thread::sleep(Duration::from_secs(2));
-    assert!(switches() - before <= 1, "{} wakeups", switches() - before);
+    // Time must pass for nothing to happen in it; at first what was begun may still end.
+    eventually("a second without a wakeup", || {
+        let before = switches();
+        std::thread::sleep(Duration::from_secs(1));
+        switches() == before
+    });
 }

@@ -19,7 +19,7 @@ use weir::sidecar::target::Target;
 use weir::sidecar::tls::Roots;
 
 /// Longest wait of a test for what must happen.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(40);
 
 pub struct Pooler {
     pub port: u16,
@@ -99,12 +99,22 @@ impl Pooler {
     }
 
     /// Waits until a figure has a value.
+    #[track_caller]
     pub fn until(&self, figure: impl Fn(&Figures) -> &AtomicU32, wanted: u32) {
-        eventually(&format!("a figure to be {wanted}"), || figure(&self.figures).load(Ordering::Relaxed) == wanted);
+        let until = Instant::now() + PATIENCE;
+        while figure(&self.figures).load(Ordering::Relaxed) != wanted {
+            assert!(Instant::now() < until, "waited too long for {wanted} in {:?}", self.figures);
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     pub fn count(&self, figure: impl Fn(&Figures) -> &AtomicU64) -> u64 {
         figure(&self.figures).load(Ordering::Relaxed)
+    }
+
+    /// Logins at PostgreSQL that failed, for whatever reason.
+    pub fn login_failures(&self) -> u64 {
+        self.figures.login_failures.iter().map(|class| class.load(Ordering::Relaxed)).sum()
     }
 }
 
@@ -120,6 +130,7 @@ impl Drop for Pooler {
 }
 
 /// Asks until the answer is yes, for at most [`PATIENCE`].
+#[track_caller]
 pub fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !happened() {

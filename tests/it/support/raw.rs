@@ -72,8 +72,13 @@ impl Raw {
 
     /// Logs in as `user`, who has a database of that name and needs no password.
     pub fn log_in(port: u16, user: &str, more: &[(&str, &str)]) -> Result<Self, Message> {
+        Self::log_in_to(port, user, user, more)
+    }
+
+    /// As [`Raw::log_in`], to a database of another name.
+    pub fn log_in_to(port: u16, user: &str, database: &str, more: &[(&str, &str)]) -> Result<Self, Message> {
         let mut stream = Self::connect(port);
-        stream.write_all(&startup(&[&[("user", user), ("database", user)], more].concat())).unwrap();
+        stream.write_all(&startup(&[&[("user", user), ("database", database)], more].concat())).unwrap();
         let mut raw = Self { stream, key: Vec::new(), parameters: Vec::new() };
         loop {
             let message = raw.read().unwrap();

@@ -62,9 +62,10 @@ impl Server {
                 &format!("SET password_encryption = '{encryption}'; CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'"),
             );
         }
+        postgres.sql("postgres", "CREATE ROLE crowded LOGIN CONNECTION LIMIT 0");
         postgres.stop("fast");
         let rules = "local all all trust\n\
-             host all trust 127.0.0.1/32 trust\n\
+             host all trust,crowded 127.0.0.1/32 trust\n\
              host all password 127.0.0.1/32 password\n\
              host all md5 127.0.0.1/32 md5\n\
              host all scram 127.0.0.1/32 scram-sha-256\n";

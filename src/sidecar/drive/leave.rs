@@ -1,0 +1,138 @@
+//! Clients that go: by themselves, or because they are sent away.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::front::OPENING_TIMEOUT;
+use super::{Loop, TURN};
+use crate::sidecar::client::Phase;
+use crate::sidecar::pool;
+use crate::sidecar::wire::Refusal;
+
+/// A client that was refused may take so long to read why.
+const LEAVING_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl Loop {
+    /// Sends a client away, with the reason. What it had queued is dropped.
+    pub(super) fn refuse(&mut self, i: usize, refusal: &Refusal) {
+        self.leave(i, false);
+        self.out.clear();
+        refusal.encode(&mut self.out);
+        if let Some(client) = self.clients.get_mut(i)
+            && client.peer.write(&self.epoll, &self.out).is_err()
+        {
+            return self.close(i, false);
+        }
+        self.part(i);
+    }
+
+    /// Ends a client's stream: what was written is still sent, and what it says is ignored.
+    pub(super) fn part(&mut self, i: usize) {
+        self.leave(i, true);
+        let Some(client) = self.clients.get_mut(i) else { return };
+        (client.phase, client.since) = (Phase::Leaving, self.now);
+        client.peer.held();
+        if !client.peer.unsent() {
+            client.peer.finish();
+        }
+        self.transient += 1;
+        self.due(self.now + LEAVING_TIMEOUT);
+        self.ignore(i);
+    }
+
+    /// Reads a client that was refused until its end: bytes left unread would make the kernel reset the connection, and the client
+    /// might never see why.
+    pub(super) fn ignore(&mut self, i: usize) {
+        for _ in 0..TURN {
+            let Some(client) = self.clients.get_mut(i) else { return };
+            if !client.peer.readable {
+                return;
+            }
+            if client.peer.receive(&mut self.buffer).is_err() {
+                return self.close(i, true);
+            }
+        }
+        if let Some(client) = self.clients.get(i) {
+            self.again.push(client.peer.token);
+        }
+    }
+
+    /// A client is gone. `polite`: it said so, or nothing of it is worth stopping.
+    pub(super) fn close(&mut self, i: usize, polite: bool) {
+        self.leave(i, polite);
+        drop(self.clients.try_remove(i));
+    }
+
+    /// Takes a client out of whatever it is in.
+    pub(super) fn leave(&mut self, i: usize, polite: bool) {
+        let Some(client) = self.clients.get_mut(i) else { return };
+        let phase = std::mem::replace(&mut client.phase, Phase::Idle);
+        if client.told.take().is_some() {
+            self.logged_in_clients -= 1;
+        }
+        match phase {
+            Phase::Opening(_) | Phase::Leaving => self.transient -= 1,
+            Phase::Greeting(_) => self.greeting.leave(),
+            Phase::Waiting(_) => self.queue.leave(),
+            Phase::Attached(j) => self.abandon(j, polite),
+            Phase::Idle => {}
+        }
+    }
+
+    /// A client that waits may have left: an end, or a goodbye, needs no server connection.
+    pub(super) fn still_there(&mut self, i: usize) {
+        let Some(client) = self.clients.get_mut(i).filter(|client| client.peer.closing) else { return };
+        let mut first = [0];
+        match client.peer.peek(&mut first) {
+            Ok(n) if n == 0 || first != *b"X" => {}
+            _ => self.close(i, true),
+        }
+    }
+
+    /// Clients whose time is over, queues apart; and the next such time.
+    pub(super) fn sweep_clients(&mut self) -> Option<Instant> {
+        if self.transient == 0 {
+            return None;
+        }
+        let (mut late, mut next) = (Vec::new(), None::<Instant>);
+        for (i, client) in &self.clients {
+            let timeout = match client.phase {
+                Phase::Opening(_) => OPENING_TIMEOUT,
+                Phase::Leaving => LEAVING_TIMEOUT,
+                _ => continue,
+            };
+            let at = client.since + timeout;
+            if at <= self.now {
+                late.push(i);
+            } else {
+                next = Some(next.map_or(at, |next| next.min(at)));
+            }
+        }
+        for i in late {
+            self.close(i, true);
+        }
+        next
+    }
+
+    /// Sends away those who have waited for connectionTimeout.
+    pub(super) fn sweep_queues(&mut self) {
+        let timeout = self.limits.connection_timeout;
+        while let Some(waiter) = self.longest_waiting().filter(|waiter| waiter.since + timeout <= self.now) {
+            let cause = self.backoff.cause().filter(|_| self.open < self.limits.max);
+            let refusal = pool::timed_out(&self.limits, waiter.ahead, self.now - waiter.since, cause);
+            self.figures.timed_out.fetch_add(1, Relaxed);
+            let waited = u64::try_from((self.now - waiter.since).as_micros()).unwrap_or(u64::MAX);
+            self.figures.waited_micros.fetch_add(waited, Relaxed);
+            self.refuse(waiter.client, &refusal);
+        }
+    }
+
+    /// The head of the older one of the two queues.
+    pub(super) fn longest_waiting(&mut self) -> Option<pool::Waiter> {
+        let clients = &self.clients;
+        let phase = |i: usize| clients.get(i).map(|client| client.phase);
+        let waiting = self.queue.first(|i, ticket| phase(i) == Some(Phase::Waiting(ticket)));
+        let greeting = self.greeting.first(|i, ticket| phase(i) == Some(Phase::Greeting(ticket)));
+        waiting.into_iter().chain(greeting).min_by_key(|waiter| waiter.since)
+    }
+}

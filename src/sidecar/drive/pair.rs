@@ -1,0 +1,169 @@
+//! Clients and server connections find each other, and part.
+
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use super::Loop;
+use super::cancel::Canceling;
+use crate::sidecar::client::{Identity, Phase, corrections};
+use crate::sidecar::pool::Cause;
+use crate::sidecar::server::{self, Purpose, dress};
+use crate::sidecar::wire::Exchange;
+
+impl Loop {
+    /// A client without a server connection has sent something.
+    pub(super) fn want(&mut self, i: usize) {
+        let fits = if self.queue.is_empty() { self.fitting(i) } else { None };
+        let Some(client) = self.clients.get_mut(i) else { return };
+        if let Some((j, true)) = fits {
+            let Ok(n) = client.peer.read(&mut self.buffer) else { return self.close(i, false) };
+            match self.buffer.get(..n).unwrap_or_default() {
+                [] => {}
+                [b'X', ..] => self.close(i, true),
+                // Not worth a server connection yet.
+                data @ ([_] | [_, _] | [_, _, _] | [_, _, _, _]) => client.peer.hold(data),
+                _ => {
+                    self.attach(i, j, Duration::ZERO);
+                    self.correct(i, j);
+                    if self.forward(i, j, n) {
+                        self.pump_client(i);
+                    }
+                }
+            }
+            return;
+        }
+        let mut first = [0; 5];
+        match client.peer.peek(&mut first) {
+            Ok(n) if n > 0 && first.first() == Some(&b'X') => self.close(i, true),
+            Ok(5) => match fits {
+                Some((j, _)) => {
+                    self.attach(i, j, Duration::ZERO);
+                    self.prepare(i, j);
+                }
+                None => self.enqueue(i),
+            },
+            // The rest is a new edge.
+            Ok(_) => client.peer.readable = client.peer.closing,
+            Err(_) => self.close(i, false),
+        }
+    }
+
+    /// The idle connection that suits client `i` best, and whether it has the client's parameters on already.
+    pub(super) fn fitting(&self, i: usize) -> Option<(usize, bool)> {
+        let identity = self.clients.get(i)?.identity.as_ref()?;
+        let wears = |j: &&usize| self.servers.get(**j).is_some_and(|server| wears(server.dressed.as_ref(), identity));
+        match self.idle.iter().rev().find(wears) {
+            Some(j) => Some((*j, true)),
+            None => self.idle.last().map(|j| (*j, false)),
+        }
+    }
+
+    pub(super) fn enqueue(&mut self, i: usize) {
+        if let Some(cause) = self.hopeless() {
+            return self.refuse(i, &cause.refusal);
+        }
+        let ticket = self.queue.join(i, self.now);
+        if let Some(client) = self.clients.get_mut(i) {
+            client.phase = Phase::Waiting(ticket);
+        }
+        self.restless = true;
+        self.still_there(i);
+    }
+
+    /// Why waiting is no use: no server connection exists, and the last login failed for good.
+    pub(super) fn hopeless(&self) -> Option<Cause> {
+        let cause = self.backoff.cause().filter(|cause| !cause.passing)?;
+        (self.open == 0 && self.backoff.pause(self.now).is_some()).then(|| cause.clone())
+    }
+
+    /// Gives idle connections to those who wait.
+    pub(super) fn serve(&mut self) {
+        while !self.idle.is_empty() {
+            let clients = &self.clients;
+            let waits = |i: usize, ticket| clients.get(i).is_some_and(|client| client.phase == Phase::Waiting(ticket));
+            let Some(waiter) = self.queue.pop(waits) else { return };
+            let i = waiter.client;
+            if let Some(client) = self.clients.get_mut(i) {
+                client.phase = Phase::Idle;
+            }
+            let Some((j, _)) = self.fitting(i) else { return };
+            self.attach(i, j, self.now - waiter.since);
+            self.prepare(i, j);
+        }
+    }
+
+    /// Client `i` gets server connection `j`, which nobody uses.
+    pub(super) fn attach(&mut self, i: usize, j: usize, waited: Duration) {
+        self.idle.retain(|idle| *idle != j);
+        if let (Some(client), Some(server)) = (self.clients.get_mut(i), self.servers.get_mut(j)) {
+            client.phase = Phase::Attached(j);
+            server.client = Some(i);
+            server.phase = server::Phase::Attached;
+            server.deadline = None;
+            server.bare = false;
+            server.exchange = Exchange::default();
+            self.attached += 1;
+            self.figures.acquired.fetch_add(1, Relaxed);
+            if !waited.is_zero() {
+                self.figures.waited_micros.fetch_add(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX), Relaxed);
+            }
+        }
+    }
+
+    /// Client `i` was given server connection `j`: set its start-up parameters where they differ, then read it.
+    pub(super) fn prepare(&mut self, i: usize, j: usize) {
+        let (Some(client), Some(server)) = (self.clients.get(i), self.servers.get(j)) else { return };
+        let Some(identity) = &client.identity else { return };
+        if wears(server.dressed.as_ref(), identity) {
+            self.correct(i, j);
+            return self.pump_client(i);
+        }
+        self.out.clear();
+        let old = server.dressed.as_ref().map(|old| &old.parameters);
+        let statements = dress(old, &identity.parameters, &mut self.out);
+        self.send_errand(j, statements, Purpose::Dress);
+    }
+
+    /// Reports to client `i` what its server connection calls otherwise than it was told.
+    pub(super) fn correct(&mut self, i: usize, j: usize) {
+        let (Some(client), Some(server)) = (self.clients.get_mut(i), self.servers.get(j)) else { return };
+        let Some(told) = &client.told else { return };
+        if Rc::ptr_eq(told, &server.parameters) {
+            return;
+        }
+        self.out.clear();
+        corrections(told, &server.parameters, &mut self.out);
+        client.told = Some(Rc::clone(&server.parameters));
+        if client.peer.write(&self.epoll, &self.out).is_err() {
+            self.close(i, false);
+        }
+    }
+
+    /// Gives a server connection back whose client stays.
+    pub(super) fn release(&mut self, j: usize) {
+        let Some(server) = self.servers.get_mut(j) else { return };
+        if std::mem::take(&mut server.bare) {
+            server.dressed = None;
+        }
+        if let Some(i) = server.client.take() {
+            self.attached -= 1;
+            if let Some(client) = self.clients.get_mut(i) {
+                client.phase = Phase::Idle;
+                client.told = Some(Rc::clone(&server.parameters));
+                if client.peer.readable {
+                    self.again.push(client.peer.token);
+                }
+            }
+        }
+        if server.cancel != Canceling::No {
+            server.phase = server::Phase::Draining;
+            return;
+        }
+        self.rest(j);
+    }
+}
+
+fn wears(dressed: Option<&Rc<Identity>>, identity: &Rc<Identity>) -> bool {
+    dressed.is_some_and(|dressed| Rc::ptr_eq(dressed, identity))
+}

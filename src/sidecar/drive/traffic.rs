@@ -1,0 +1,212 @@
+//! Bytes between a client and its server connection, sent from where they were read.
+//!
+//! While one side takes nothing more, the other is not read: at most one buffer waits for each side that is slow.
+
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use rustix::event::epoll::EventFlags;
+use rustix::fd::OwnedFd;
+
+use super::peer::{BUFFER, Gone};
+use super::{Loop, Server, TURN};
+use crate::sidecar::client::Phase as Client;
+use crate::sidecar::server::Phase;
+use crate::sidecar::tls::Transport;
+use crate::sidecar::wire::{Parameters, Stop, fatal};
+
+/// From this many missing bytes of one message on, the kernel wakes us only once they, or a full buffer, are there.
+const WAIT_FOR_MORE: usize = 16 * 1024;
+
+impl Server {
+    /// What was held and what has come, decrypted.
+    pub(super) fn read<'a>(
+        &mut self,
+        epoll: &OwnedFd,
+        buffer: &'a mut [u8],
+        plain: &'a mut Vec<u8>,
+        cipher: &mut Vec<u8>,
+    ) -> Result<&'a [u8], Gone> {
+        if matches!(self.transport, Transport::Plain) {
+            let n = self.peer.read(buffer)?;
+            return Ok(buffer.get(..n).unwrap_or_default());
+        }
+        let n = self.peer.receive(buffer)?;
+        plain.clear();
+        plain.extend_from_slice(&self.peer.held());
+        let held = plain.len();
+        let decrypted = self.transport.decrypt(buffer.get(..n).unwrap_or_default(), plain);
+        cipher.clear();
+        self.transport.drain(cipher);
+        self.peer.write(epoll, cipher)?;
+        decrypted.map_err(|_| Gone::Broken)?;
+        if plain.len() == held {
+            // Nothing new: keep it for later, so that an empty answer always means that.
+            self.peer.hold(plain);
+            return Ok(&[]);
+        }
+        Ok(plain)
+    }
+
+    pub(super) fn write(&mut self, epoll: &OwnedFd, data: &[u8], cipher: &mut Vec<u8>) -> Result<(), Gone> {
+        if self.transport.is_plain() {
+            return self.peer.write(epoll, data);
+        }
+        cipher.clear();
+        self.transport.encrypt(data, cipher);
+        self.peer.write(epoll, cipher)
+    }
+}
+
+impl Loop {
+    /// Sends what the client of a server connection has to say.
+    pub(super) fn pump_client(&mut self, i: usize) {
+        for _ in 0..TURN {
+            let Some(client) = self.clients.get_mut(i) else { return };
+            let Client::Attached(j) = client.phase else { return };
+            let Some(server) = self.servers.get(j) else { return };
+            if !client.peer.readable
+                || server.peer.unsent()
+                || server.exchange.full()
+                || !matches!(server.phase, Phase::Attached)
+            {
+                return;
+            }
+            match client.peer.read(&mut self.buffer) {
+                Ok(0) => {}
+                Ok(n) => {
+                    if !self.forward(i, j, n) {
+                        return;
+                    }
+                }
+                Err(_) => return self.close(i, false),
+            }
+        }
+        if let Some(client) = self.clients.get(i) {
+            self.again.push(client.peer.token);
+        }
+    }
+
+    /// Passes on what was read from client `i`, the first `n` bytes of the buffer. False when the pair is one no more.
+    pub(super) fn forward(&mut self, i: usize, j: usize, n: usize) -> bool {
+        let (Some(client), Some(server)) = (self.clients.get_mut(i), self.servers.get_mut(j)) else { return false };
+        let data = self.buffer.get(..n).unwrap_or_default();
+        let fed = server.exchange.from_client(data);
+        let (pass, rest) = data.split_at_checked(fed.to).unwrap_or((data, &[]));
+        client.peer.hold(if fed.stop.is_none() { rest } else { &[] });
+        let broken = server.write(&self.epoll, pass, &mut self.cipher).is_err();
+        self.figures.bytes_in.fetch_add(pass.len() as u64, Relaxed);
+        match fed.stop {
+            _ if broken => {
+                self.broken(j);
+                return false;
+            }
+            Some(Stop::Goodbye) => {
+                self.close(i, true);
+                return false;
+            }
+            Some(Stop::Malformed(malformed)) => {
+                self.refuse(i, &fatal(*b"08P01", malformed.to_string()));
+                return false;
+            }
+            None => {}
+        }
+        if self.release.now(&server.exchange) {
+            self.release(j);
+            return false;
+        }
+        true
+    }
+
+    pub(super) fn server_event(&mut self, j: usize, flags: EventFlags) {
+        let Some(server) = self.servers.get_mut(j) else { return };
+        if matches!(server.phase, Phase::Connecting) {
+            return self.connected(j, flags);
+        }
+        server.peer.note(flags);
+        if server.peer.unsent() {
+            if server.peer.flush(&self.epoll).is_err() {
+                return self.broken(j);
+            }
+            if let (false, Some(i)) = (server.peer.unsent(), server.client) {
+                self.pump_client(i);
+            }
+        }
+        self.pump_server(j);
+    }
+
+    /// Reads server connection `j` for whatever it is doing.
+    pub(super) fn pump_server(&mut self, j: usize) {
+        for _ in 0..TURN {
+            let Some(server) = self.servers.get_mut(j).filter(|server| server.peer.readable) else { return };
+            let was_full = server.exchange.full();
+            let more = match server.phase {
+                Phase::Connecting => return,
+                Phase::Negotiating(_) => self.negotiated(j),
+                Phase::Handshaking | Phase::LoggingIn(_) => self.log_in_at_server(j),
+                Phase::Attached => self.pass_back(j),
+                Phase::Draining => self.drain(j),
+                Phase::Busy(..) => self.run(j),
+                Phase::Idle => self.listen_to_idle(j),
+                Phase::Closing => self.discard_all(j),
+            };
+            match more {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(gone) => return self.gone(j, gone),
+            }
+            if was_full && let Some(i) = self.servers.get(j).and_then(|server| server.client) {
+                self.pump_client(i);
+            }
+        }
+        if let Some(server) = self.servers.get(j) {
+            self.again.push(server.peer.token);
+        }
+    }
+
+    /// From the server to its client.
+    pub(super) fn pass_back(&mut self, j: usize) -> Result<bool, Gone> {
+        let Some(server) = self.servers.get_mut(j) else { return Ok(false) };
+        let Some(i) = server.client else { return Ok(false) };
+        let Some(client) = self.clients.get_mut(i) else { return Ok(false) };
+        if client.peer.unsent() {
+            return Ok(false);
+        }
+        let data = server.read(&self.epoll, &mut self.buffer, &mut self.plain, &mut self.cipher)?;
+        if data.is_empty() {
+            return Ok(true);
+        }
+        let mut changed: Option<Parameters> = None;
+        let current = &server.parameters;
+        let fed = server.exchange.from_server(data, |name, value| {
+            changed.get_or_insert_with(|| Parameters::clone(current)).set(name, value);
+        });
+        let Ok(to) = fed else { return Ok(self.desynchronized(j)) };
+        let (pass, rest) = data.split_at_checked(to).unwrap_or((data, &[]));
+        server.peer.hold(rest);
+        if let Some(parameters) = changed {
+            let name = parameters.get(b"application_name");
+            server.bare = name == Some(server.attempt.application_name().as_bytes());
+            server.parameters = self.identities.share(parameters);
+            client.told = Some(Rc::clone(&server.parameters));
+        }
+        if server.transport.is_plain() {
+            let missing = server.exchange.missing();
+            server.peer.low_water(if missing >= WAIT_FOR_MORE { missing.min(BUFFER) } else { 0 });
+        }
+        let sent = client.peer.write(&self.epoll, pass);
+        self.figures.bytes_out.fetch_add(pass.len() as u64, Relaxed);
+        if sent.is_err() {
+            self.close(i, false);
+            return Ok(false);
+        }
+        if self.release.now(&server.exchange) {
+            self.release(j);
+            return Ok(false);
+        }
+        if server.bare && server.exchange.free() {
+            self.dress_again(i, j);
+        }
+        Ok(true)
+    }
+}

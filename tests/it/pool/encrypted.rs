@@ -1,0 +1,64 @@
+//! Server connections over TLS.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use weir::sidecar::pool::Release;
+
+use crate::pooler::{Pooler, eventually, limits};
+use crate::raw::{Raw, field, query};
+use crate::servers::{ENCRYPTED, Server};
+
+fn start(release: Release) -> (Arc<Server>, Pooler) {
+    let server = ENCRYPTED.get();
+    let pooler = Pooler::start(&server.url("localhost", "scram", "?sslmode=require"), limits(1, 3), release);
+    (server, pooler)
+}
+
+fn log_in(pooler: &Pooler) -> Raw {
+    Raw::log_in_to(pooler.port, "scram", "postgres", &[]).unwrap()
+}
+
+#[test]
+fn values_large_and_small_pass_in_both_directions() {
+    for release in [Release::AtDisconnect, Release::AtReadyForQuery] {
+        let (_server, pooler) = start(release);
+        let mut client = log_in(&pooler);
+        assert_eq!(client.value("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"), "t");
+        for length in [1, 1000, 16_384, 100_000, 3_000_000] {
+            let value = client.value(&format!("SELECT '{}'", "v".repeat(length)));
+            assert_eq!((value.len(), value.trim_matches('v')), (length, ""));
+        }
+        assert_eq!(client.rows("SELECT repeat('x', 900) FROM generate_series(1, 20000)").len(), 20_000);
+        client.goodbye();
+        pooler.until(|figures| &figures.active, 0);
+    }
+}
+
+#[test]
+fn a_cancel_request_goes_over_tls_too() {
+    let (server, pooler) = start(Release::AtDisconnect);
+    let mut client = log_in(&pooler);
+    client.send(&query("SELECT pg_sleep(600)"));
+    let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'scram' AND wait_event = 'PgSleep'";
+    eventually("the query to run", || server.postgres.sql("postgres", sleeping) != "0");
+    client.cancel(pooler.port);
+    let answer = client.read_to(b'Z');
+    assert_eq!(
+        answer.iter().find(|message| message.kind == b'E').map(|error| field(error, b'C')).as_deref(),
+        Some("57014")
+    );
+    assert_eq!(client.value("SELECT 1"), "1");
+    // One that vanishes while its query runs is cancelled the same way, and the connection is used again.
+    client.send(&query("SELECT pg_sleep(600)"));
+    client.vanish();
+    pooler.until(|figures| &figures.active, 0);
+    assert_eq!(log_in(&pooler).value("SELECT 2"), "2");
+}
+
+#[test]
+fn the_end_is_seen_and_nothing_stays_charged() {
+    let (_server, pooler) = start(Release::AtDisconnect);
+    assert_eq!(log_in(&pooler).value("SELECT 1"), "1");
+    assert_eq!(pooler.stop(Duration::from_secs(5)).charged, 0);
+}
