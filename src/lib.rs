@@ -10,14 +10,23 @@
 //!
 //! Everything that decides is pure (values in, values out, time included) and lives in [`policy`] or in the sidecar's state
 //! machines; everything that does I/O is thin. Imports point one way: `crd <- policy <- {controller, webhook, prober, sidecar}`,
-//! which `tests/it/layers.rs` checks. The sidecar builds without the `operator` feature, so without a Kubernetes client.
+//! which `tests/it/layers.rs` checks. Around them, `operator` wires the control plane together, `api` bounds every call to the API
+//! server, `events` and `metrics` tell, and `shutdown` owns the background tasks. The sidecar builds without the `operator` feature, so without a Kubernetes client.
 
 pub mod names;
 pub mod policy;
 pub mod telemetry;
 
 #[cfg(feature = "operator")]
+pub mod controller;
+#[cfg(feature = "operator")]
 pub mod crd;
+#[cfg(feature = "operator")]
+pub mod observe;
+#[cfg(feature = "operator")]
+pub mod prober;
+#[cfg(feature = "operator")]
+pub mod webhook;
 
 #[cfg(feature = "sidecar")]
 pub mod sidecar;
@@ -25,20 +34,12 @@ pub mod sidecar;
 #[cfg(feature = "operator")]
 pub mod api;
 #[cfg(feature = "operator")]
-pub mod controller;
-#[cfg(feature = "operator")]
 pub mod events;
 #[cfg(feature = "operator")]
 pub mod metrics;
 #[cfg(feature = "operator")]
-pub mod observe;
-#[cfg(feature = "operator")]
 pub mod operator;
-#[cfg(feature = "operator")]
-pub mod prober;
 #[cfg(feature = "operator")]
 pub mod random;
 #[cfg(feature = "operator")]
 pub mod shutdown;
-#[cfg(feature = "operator")]
-pub mod webhook;

@@ -30,6 +30,9 @@ const FAN_OUT: usize = 64;
 /// How often the targets are gathered anew even if nothing seems to have changed.
 const REFRESH: Duration = Duration::from_secs(5);
 
+/// Changes that come together are taken together.
+const GATHER: Duration = Duration::from_millis(200);
+
 /// The prober's task.
 pub struct Prober {
     /// Whom to ask.
@@ -84,7 +87,8 @@ impl Prober {
                     }
                 }
                 () = tokio::time::sleep_until(next) => {}
-                () = self.changed.notified() => refresh = Instant::now(),
+                // A rollout changes hundreds of pods at once.
+                () = self.changed.notified() => refresh = refresh.min(Instant::now() + GATHER),
             }
         }
     }

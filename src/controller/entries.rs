@@ -7,15 +7,15 @@
 mod canary;
 mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use kube::Resource as _;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use crate::metrics::Metrics;
-use crate::observe::pools::Pools;
+use crate::observe::pools::{Pools, key};
 use crate::observe::touches::Touches;
 use crate::policy::entries::{Candidate, Configuration, Endpoint, Installation, Place, PoolKey, plan};
 use crate::policy::reasons::Reason;
@@ -128,7 +128,6 @@ impl Publisher {
         let mut version = self.pools.version();
         let mut confirmed = Confirmed::default();
         loop {
-            version.mark_unchanged();
             let Some(ca_bundle) = self.bundle.borrow_and_update().clone() else {
                 if self.bundle.changed().await.is_err() {
                     return;
@@ -141,18 +140,39 @@ impl Publisher {
                 ca_bundle,
                 configurations: self.configurations.clone(),
             };
+            version.mark_unchanged();
+            let specs = self.specs();
             let settled = tokio::select! {
                 settled = self.round(&installation, &mut confirmed) => settled,
                 // What is being confirmed is out of date.
-                _ = version.changed() => { tokio::time::sleep(GATHER).await; continue }
+                () = self.other_specs(&mut version, &specs) => {
+                    tokio::time::sleep(GATHER).await;
+                    continue;
+                }
             };
-            let pause = Instant::now() + if settled { RESYNC } else { RETRY };
+            let mut bundle = self.bundle.clone();
             tokio::select! {
-                _ = version.changed() => tokio::time::sleep(GATHER).await,
-                changed = self.bundle.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep_until(pause) => {}
+                () = self.other_specs(&mut version, &specs) => tokio::time::sleep(GATHER).await,
+                changed = bundle.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(if settled { RESYNC } else { RETRY }) => {}
             }
         }
+    }
+
+    /// What entries depend on. Most events of pools are our own writes of their status, which are not among it.
+    fn specs(&self) -> BTreeSet<(PoolKey, Option<String>, Option<i64>)> {
+        let pools = self.pools.all();
+        pools.iter().map(|pool| (key(pool), pool.meta().uid.clone(), pool.meta().generation)).collect()
+    }
+
+    /// Resolves once [`Publisher::specs`] are not these any more.
+    async fn other_specs(
+        &self,
+        version: &mut watch::Receiver<u64>,
+        specs: &BTreeSet<(PoolKey, Option<String>, Option<i64>)>,
+    ) {
+        // The sender lives in the cache that self holds.
+        while version.changed().await.is_ok() && self.specs() == *specs {}
     }
 
     /// Writes what differs and confirms what is new. Returns whether every entry is in force.

@@ -56,15 +56,17 @@ pub fn targets(pools: &Pools, pods: &Pods) -> BTreeMap<Instance, Target> {
 
 /// How this pod is asked about this pool, if it can be.
 pub fn target(pool: &ValidatedPool, pod: &Pod) -> Option<Target> {
-    if pod.ending || !pod.running || pod.host_network {
+    if pod.ending || pod.host_network {
         return None;
     }
     let port = match pool.mode {
+        // A sidecar serves the init containers too. One that has stopped under a running application must be missed.
         Mode::Pooler => {
             let started = pod.sidecars.get(&names::container(&pool.name)).copied().unwrap_or(false);
-            started.then(|| pod.injected.get(&pool.name).map(|note| note.control)).flatten()?
+            let note = pod.injected.get(&pool.name).filter(|_| pod.running || started);
+            note.map(|note| note.control)?
         }
-        Mode::None => pool.probe.port.filter(|_| selects(&pool.selector, pod))?,
+        Mode::None => pool.probe.port.filter(|_| pod.running && selects(&pool.selector, pod))?,
     };
     let address = pod.address.filter(|address| own(*address)).filter(|_| port != 0)?;
     Some(Target {
@@ -94,6 +96,58 @@ fn own(address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn pool(sidecar: &str) -> ValidatedPool {
+        let pool = format!(
+            r#"{{"apiVersion":"weir.dev/v1alpha1","kind":"ConnectionPool","metadata":{{"namespace":"shop","name":"orders"}},
+                "spec":{{"profile":"test","selector":{{"matchLabels":{{"app":"orders"}}}},{sidecar}}}}}"#
+        );
+        validate(&serde_json::from_str(&pool).expect("a pool")).unwrap_or_else(|violations| panic!("{violations:?}"))
+    }
+
+    /// A pod with these parts of its spec and status.
+    fn pod(spec: &str, status: &str) -> Pod {
+        let pod = format!(
+            r#"{{"metadata":{{"name":"orders-1","namespace":"shop","uid":"u1","labels":{{"app":"orders"}},"annotations":
+                {{"weir.dev/injected.orders":"{{\"generation\":1,\"listen\":6432,\"control\":9188,\"max\":5}}"}}}},
+                "spec":{{"containers":[],"initContainers":[{{"name":"weir-orders"}}]{spec}}},"status":{{"podIP":"10.244.0.7"{status}}}}}"#
+        );
+        Pod::new(&serde_json::from_str(&pod).expect("a pod"))
+    }
+
+    fn asked(pool: &ValidatedPool, pod: &Pod) -> Option<String> {
+        target(pool, pod).map(|target| target.address.to_string())
+    }
+
+    #[test]
+    fn a_sidecar_is_asked_at_the_port_that_was_injected() {
+        const STARTED: &str = r#","initContainerStatuses":[{"name":"weir-orders","started":true,"ready":true,"restartCount":0,"image":"","imageID":""}]"#;
+        let pool = pool(r#""sidecar":{"poolMode":"session"}"#);
+        let own = Some("10.244.0.7:9188".to_owned());
+        assert_eq!(asked(&pool, &pod("", r#","phase":"Running""#)), own, "also where it has just stopped");
+        assert_eq!(
+            asked(&pool, &pod("", &format!(r#","phase":"Pending"{STARTED}"#))),
+            own,
+            "while init containers run"
+        );
+        assert_eq!(asked(&pool, &pod("", r#","phase":"Pending""#)), None);
+        assert_eq!(asked(&pool, &pod("", r#","phase":"Succeeded""#)), None);
+        assert_eq!(
+            asked(&pool, &pod(r#","hostNetwork":true"#, r#","phase":"Running""#)),
+            None,
+            "the address is its node's"
+        );
+    }
+
+    #[test]
+    fn an_application_is_asked_at_the_port_of_the_pool() {
+        let pool = pool(r#""sidecar":{"mode":"None"},"probe":{"port":8080}"#);
+        assert_eq!(asked(&pool, &pod("", r#","phase":"Running""#)), Some("10.244.0.7:8080".to_owned()));
+        assert_eq!(asked(&pool, &pod("", r#","phase":"Pending""#)), None);
+        let mut stranger = pod("", r#","phase":"Running""#);
+        stranger.labels.clear();
+        assert_eq!(asked(&pool, &stranger), None);
+    }
 
     #[test]
     fn only_a_pods_own_address_is_called() {

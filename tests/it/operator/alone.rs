@@ -13,7 +13,9 @@ fn alone() -> (MutexGuard<'static, ()>, &'static Cluster) {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let cluster = CLUSTER.get_or_init(|| {
-        let cluster = Cluster::start(&Options::default());
+        // How long the API server waits, when it is stopped, for watchers that do not listen.
+        let apiserver_flags = vec!["--request-timeout=15s".to_owned()];
+        let cluster = Cluster::start(&Options { apiserver_flags, ..Options::default() });
         cluster.kubectl(["create", "namespace", "weir-system"]);
         cluster.kubectl(["label", "namespace", "weir-system", "pod-security.kubernetes.io/enforce=restricted"]);
         cluster.install_weir(&["operator.statusInterval=1s"]);
@@ -150,6 +152,66 @@ fn an_upgrade_by_the_chart_keeps_keys_and_entries() {
     awaits(&test, "later", "Injected", "True", "AllInjected", A_MINUTE);
     // Both replicas wrote, and neither undid what the other did.
     assert_eq!(calls(&entries(cluster), &format!("/inject/{}/later", test.namespace)).len(), 1);
+}
+
+/// Pods and pools go while the operator is frozen and the API server forgets what it could have told.
+#[test]
+fn what_was_deleted_during_a_disconnect_is_noticed() {
+    let (_turn, cluster) = alone();
+    let test = cluster.test("missed-deletion");
+    pool(&test, "orders", "");
+    pool(&test, "gone", "");
+    pod(&test, "first", "orders").expect("the pod is taken");
+    awaits(&test, "orders", "Injected", "True", "AllInjected", A_MINUTE);
+    let gone = format!("/inject/{}/gone", test.namespace);
+    assert_eq!(calls(&entries(cluster), &gone).len(), 1);
+
+    // The kubelet shall be as patient as the test.
+    let patient =
+        r#"[{"op":"replace","path":"/spec/template/spec/containers/0/livenessProbe/failureThreshold","value":60}]"#;
+    cluster.kubectl([OPERATOR, "patch", "deployment", "weir", "--type=json", "--patch", patient]);
+    restart(cluster);
+    let operator = cluster.on_node(&["pgrep", "--full", "^/weir operator"]).trim().to_owned();
+    cluster.on_node(&["kill", "-STOP", &operator]);
+    test.kubectl(["delete", "pod", "first", "--force", "--wait=true"]);
+    test.kubectl(["delete", "connectionpool", "gone"]);
+    cluster.stop("kube-apiserver");
+    cluster.restart("kube-apiserver");
+    cluster.on_node(&["kill", "-CONT", &operator]);
+
+    awaits(&test, "orders", "Injected", "True", "NoMatchingPods", A_MINUTE);
+    eventually("the entry goes", A_MINUTE, || match calls(&entries(cluster), &gone).len() {
+        0 => Ok(()),
+        count => Err(format!("{count} are left")),
+    });
+}
+
+#[test]
+fn lost_certificates_are_made_anew_and_used_without_a_restart() {
+    let (_turn, cluster) = alone();
+    let test = cluster.test("certificates");
+    pool(&test, "orders", "");
+    let pods = || {
+        cluster.kubectl([
+            OPERATOR,
+            "get",
+            "pods",
+            "--output=jsonpath={.items[*].metadata.uid} {.items[*].status.containerStatuses[*].restartCount}",
+        ])
+    };
+    let path = format!("/inject/{}/orders", test.namespace);
+    let bundle = || calls(&entries(cluster), &path)[0]["clientConfig"]["caBundle"].clone();
+    let (running, before) = (pods(), bundle());
+    let remove = r#"[{"op":"remove","path":"/data/document.json"}]"#;
+    cluster.kubectl([OPERATOR, "patch", "secret", "weir-webhook-certificate", "--type=json", "--patch", remove]);
+    eventually("another authority is in the entries", A_MINUTE, || {
+        if bundle() == before { Err("not yet".to_owned()) } else { Ok(()) }
+    });
+    // In force on the API server, as the canary says.
+    pool(&test, "later", "");
+    pod(&test, "first", "later").expect("the pod is taken");
+    awaits(&test, "later", "Injected", "True", "AllInjected", A_MINUTE);
+    assert_eq!(pods(), running, "nothing was restarted");
 }
 
 /// What the operator did, and what it may do, are the same.
