@@ -83,3 +83,26 @@ fn psycopg_gets_its_own_answers() {
     assert_eq!(answers["out"], out);
     assert_eq!(answers["error"], "22012");
 }
+
+#[test]
+fn the_hop_to_postgresql_is_encrypted_as_the_url_asked() {
+    let test = weir().test("tls");
+    pool(&test, "tls", "");
+    // On loopback there is no TLS; the server's own view tells about the hop behind it.
+    let script =
+        "psql \"$DATABASE_URL\" -qAtc 'select ssl from pg_stat_ssl where pid = pg_backend_pid()'; echo $DATABASE_URL";
+    for (name, mode, encrypted) in [("encrypted", "require", "t"), ("plain", "disable", "f")] {
+        let url = format!("{}?sslmode={mode}", test.url());
+        test.apply(&pod(name, "tls", CLIENT, &["/bin/sh", "-c", script], &literal(&url)));
+        let log = output(&test, name);
+        let (answer, url) = log.split_once('\n').expect("two lines");
+        assert_eq!(answer, encrypted, "{mode}");
+        assert!(url.contains("sslmode=disable"), "{url}");
+    }
+    // What its client would have verified is verified by the sidecar: an unknown authority is refused.
+    let script = "psql \"$DATABASE_URL\" -qAtc 'select 1' 2>&1 || true";
+    let url = format!("{}?sslmode=verify-full", test.url());
+    test.apply(&pod("verify", "tls", CLIENT, &["/bin/sh", "-c", script], &literal(&url)));
+    let log = output(&test, "verify");
+    assert!(log.contains("FATAL") && log.contains("certificate"), "{log}");
+}

@@ -219,3 +219,25 @@ fn an_application_that_pools_by_itself_is_probed_directly() {
     assert_eq!(test.get("pod", "self")["spec"]["initContainers"], serde_json::Value::Null);
     assert!(condition(&test, "self", "Injected").is_ok_and(|c| c.0 == "True"));
 }
+
+#[test]
+fn a_changed_limit_reaches_new_pods_and_the_status_counts_the_others() {
+    let test = weir().test("generations");
+    pool(&test, "grow", "  limits: {max: 3}");
+    test.apply(&deployment("grow", 1, &literal(&test.url()), "sleep 1000"));
+    awaits(&test, "grow", "Injected", "True", "AllInjected");
+    let old = test.list("pod", "app=grow")[0]["metadata"]["name"].as_str().expect("it has one").to_owned();
+    test.kubectl(["patch", "connectionpool", "grow", "--type=merge", "--patch={\"spec\":{\"limits\":{\"max\":4}}}"]);
+    let message = awaits(&test, "grow", "Injected", "True", "OlderSettings");
+    assert!(message.contains("1 pod") && message.contains("generation 1"), "{message}");
+    let settings = |pod: &serde_json::Value| {
+        let env = container(pod, "weir-grow").expect("it is injected")["env"].as_array().expect("a list").clone();
+        let text = env.iter().find(|e| e["name"] == "WEIR_SETTINGS").expect("it is there")["value"].clone();
+        serde_json::from_str::<serde_json::Value>(text.as_str().expect("text")).expect("JSON")
+    };
+    assert_eq!(settings(&test.get("pod", &old))["limits"]["max"], 3, "a running pod is left alone");
+    test.kubectl(["delete", "pod", &old]);
+    awaits(&test, "grow", "Injected", "True", "AllInjected");
+    let new = test.list("pod", "app=grow").into_iter().find(|pod| pod["metadata"]["name"] != *old).expect("a new pod");
+    assert_eq!((settings(&new)["limits"]["max"].clone(), settings(&new)["generation"].clone()), (4.into(), 2.into()));
+}
