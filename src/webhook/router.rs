@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +18,9 @@ use tokio::time::Instant;
 use super::review::{self, Answer, ReviewError};
 use crate::metrics::Metrics;
 use crate::names;
-use crate::observe::pools::Pools;
+use crate::observe::pools::{Guarded, Pools};
 use crate::policy::entries::PoolKey;
-use crate::policy::inject::{Outcome, Sidecar, inject as decide};
+use crate::policy::inject::{Outcome, Sidecar, inject as decide, matches};
 use crate::policy::validate::validate;
 
 /// Bytes of one review. An object is at most 1.5 MiB in etcd (3 MiB as a request), and a review of a new pod holds one.
@@ -128,7 +129,18 @@ async fn answer(webhook: &Webhook, key: PoolKey, request: Request) -> Result<Sai
     if review.namespace != key.namespace {
         return Err(Failure::OtherNamespace);
     }
-    let pool = webhook.pools.wait(&key, PATIENCE).await.ok_or(Failure::UnknownPool)?;
+    let labels = labels(&review.object);
+    let selects = |pool: &Guarded| {
+        // A pool that can't be read selects whatever its entry selected.
+        pool.0.as_ref().map_or(true, |pool| pool.spec.selector.as_ref().is_none_or(|selector| matches(selector, &labels)))
+    };
+    let pool = webhook.pools.wait(&key, PATIENCE, selects).await.ok_or(Failure::UnknownPool)?;
+    // The API server goes by an entry, which is older than the pool for a moment after each change: who was called by the former
+    // selector is no instance any more.
+    if !selects(&pool) {
+        let answer = review.allow(&json_patch::Patch::default(), Vec::new()).map_err(|_| Failure::Broken)?;
+        return Ok(Said { outcome: "unselected", reason: "", answer });
+    }
     let pool = pool.0.as_ref().ok().and_then(|pool| validate(pool).ok()).ok_or(Failure::InvalidPool)?;
     // A pod is the user's; should one ever meet a fault of ours, the others must not notice.
     let outcome = catch_unwind(AssertUnwindSafe(|| decide(&review.object, &pool, &webhook.sidecar)));
@@ -149,6 +161,11 @@ async fn read(request: Request) -> Result<review::Request, Failure> {
     let body = axum::body::to_bytes(request.into_body(), BODY_MAX);
     let body = tokio::time::timeout(BODY_TIMEOUT, body).await.map_err(|_| Failure::Slow)?.map_err(|_| Failure::Body)?;
     Ok(review::Request::read(&body)?)
+}
+
+fn labels(pod: &serde_json::Value) -> BTreeMap<String, String> {
+    let labels = pod.pointer("/metadata/labels").and_then(serde_json::Value::as_object).into_iter().flatten();
+    labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }
 
 /// Writes the revision that was called onto the pod, where whoever sent the pod reads it.
