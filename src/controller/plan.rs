@@ -57,7 +57,7 @@ impl Seen {
             written: context.writes.last(&key),
             pods: context.pods.of(&key.namespace),
             instances: context.reports.of(&key),
-            entry: context.entries.state(&key, generation),
+            entry: context.entries.state(&key, pool.metadata.uid.as_deref(), generation),
             key,
         }
     }

@@ -76,7 +76,9 @@ impl Pools {
             }
             Ok(watcher::Event::InitDone) => {
                 let pools = self.all();
-                pools.iter().for_each(|pool| touches.touch(key(pool)));
+                for pool in &pools {
+                    touches.touch(key(pool));
+                }
                 *specs = pools.iter().map(|pool| (key(pool), spec(pool))).collect();
                 true
             }
@@ -148,9 +150,8 @@ impl Pools {
         wanted: impl Fn(&Guarded) -> bool,
     ) -> Option<Arc<Guarded>> {
         let mut version = self.version();
-        let appears = async {
-            while !self.get(key).is_some_and(|pool| wanted(&pool)) && version.changed().await.is_ok() {}
-        };
+        let appears =
+            async { while !self.get(key).is_some_and(|pool| wanted(&pool)) && version.changed().await.is_ok() {} };
         let _ = tokio::time::timeout(patience, appears).await;
         self.get(key)
     }

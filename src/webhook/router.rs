@@ -141,7 +141,9 @@ async fn answer(webhook: &Webhook, key: PoolKey, request: Request) -> Result<Sai
     };
     let selects = |pool: &Guarded| {
         // A pool that can't be read selects whatever its entry selected.
-        pool.0.as_ref().map_or(true, |pool| pool.spec.selector.as_ref().is_none_or(|selector| matches(selector, &labels)))
+        pool.0
+            .as_ref()
+            .map_or(true, |pool| pool.spec.selector.as_ref().is_none_or(|selector| matches(selector, &labels)))
     };
     let pool = webhook.pools.wait(&key, PATIENCE, selects).await.ok_or(Failure::UnknownPool)?;
     // Read again rather than kept: a parsed review is many times its text, and nobody may wait with one in hand.

@@ -35,6 +35,11 @@ impl Default for Resources {
     }
 }
 
+/// Whether a text is an amount that Kubernetes takes. A wrong one in our container would have every pod refused.
+pub fn is_quantity(text: &str) -> bool {
+    quantity(&Value::from(text)).is_some()
+}
+
 /// The `resources` of our container; `None` where it must not have any: in a BestEffort pod, and in one whose resources are set for
 /// the whole pod, since a request of ours could pass them.
 pub(super) fn fitting(pod: Pod<'_>, resources: &Resources) -> Option<Value> {

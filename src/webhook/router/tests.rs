@@ -38,7 +38,12 @@ fn webhook() -> Arc<Webhook> {
         log: "info".to_owned(),
         resources: Resources::default(),
     };
-    Arc::new(Webhook { pools: Pools::fixed(pools), sidecar, metrics: Arc::new(Metrics::new(Activity::default())), room: Room::default() })
+    Arc::new(Webhook {
+        pools: Pools::fixed(pools),
+        sidecar,
+        metrics: Arc::new(Metrics::new(Activity::default())),
+        room: Room::default(),
+    })
 }
 
 fn pod(annotations: &Value) -> Value {
