@@ -62,17 +62,17 @@ pub(super) fn fitting(pod: Pod<'_>, resources: &Resources) -> Option<Value> {
     if !any {
         return None;
     }
+    let (asked, most) = (&resources.requests, &resources.limits);
+    let most = [larger(&asked.cpu, &most.cpu), larger(&asked.memory, &most.memory)];
     if guaranteed {
-        let limits = json!({"cpu": resources.limits.cpu, "memory": resources.limits.memory});
+        let limits = json!({"cpu": most[0], "memory": most[1]});
         return Some(json!({"requests": limits, "limits": limits}));
     }
     let requests = json!({"cpu": resources.requests.cpu, "memory": resources.requests.memory});
     let mut limits = Map::new();
-    for ((resource, limited), amount) in
-        COUNTED.iter().zip(limited).zip([&resources.limits.cpu, &resources.limits.memory])
-    {
+    for ((resource, limited), amount) in COUNTED.iter().zip(limited).zip(most) {
         if limited {
-            limits.insert((*resource).to_owned(), Value::from(amount.as_str()));
+            limits.insert((*resource).to_owned(), Value::from(amount));
         }
     }
     Some(if limits.is_empty() {
@@ -80,6 +80,11 @@ pub(super) fn fitting(pod: Pod<'_>, resources: &Resources) -> Option<Value> {
     } else {
         json!({"requests": requests, "limits": limits})
     })
+}
+
+/// A limit below its request is a pod that the API server refuses, so the request wins.
+fn larger<'a>(request: &'a str, limit: &'a str) -> &'a str {
+    if quantity(&Value::from(request)) > quantity(&Value::from(limit)) { request } else { limit }
 }
 
 fn absent(value: &Value) -> bool {
