@@ -31,6 +31,9 @@ const YOUNG: Duration = Duration::from_mins(5);
 /// Events about single pods per reconcile; the rest follows in the next ones.
 const PODS_MAX: usize = 10;
 
+/// Bytes of a note (events.k8s.io/v1, Event).
+const NOTE_MAX: usize = 1024;
+
 /// Something happened to one pod.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PodNews {
@@ -179,8 +182,7 @@ impl Announcer {
         let event = Event {
             type_,
             reason: reason.to_owned(),
-            // The API takes 1024 bytes.
-            note: Some(note.chars().take(250).collect()),
+            note: Some(cut(note)),
             action: reason.to_owned(),
             secondary: related.cloned(),
         };
@@ -189,6 +191,16 @@ impl Announcer {
             tracing::warn!(reason, error = chain(&error), "an event was not sent");
         }
     }
+}
+
+/// The start of a note, as much as the API takes: the remedy stands at its end.
+fn cut(mut note: String) -> String {
+    if note.len() > NOTE_MAX {
+        let end = (0..=NOTE_MAX - '…'.len_utf8()).rfind(|end| note.is_char_boundary(*end)).unwrap_or(0);
+        note.truncate(end);
+        note.push('…');
+    }
+    note
 }
 
 fn note_injected(pods: &[String]) -> String {

@@ -26,6 +26,7 @@ use crate::policy::entries::PoolKey;
 use crate::prober::targets::selects;
 use crate::prober::{Prober, reports::Reports};
 use crate::shutdown::{Lost, Stopping, Tasks};
+use crate::webhook::body::Room;
 use crate::webhook::certificate::Keeper;
 use crate::webhook::router::{Webhook, router};
 use crate::webhook::{server, signing};
@@ -212,7 +213,7 @@ async fn serve_webhook(
         keys = public_keys(&keys, &metrics) => keys,
         () = stopping.clone().wait() => return,
     };
-    let webhook = Webhook { pools, sidecar: options.sidecar(public_keys), metrics };
+    let webhook = Webhook { pools, sidecar: options.sidecar(public_keys), metrics, room: Room::default() };
     server::serve(listener, tls, router(Arc::new(webhook)), stopping).await;
 }
 

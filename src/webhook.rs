@@ -6,12 +6,14 @@
 //!
 //! - [`review`]: the messages, as far as we read and write them
 //! - [`router`]: who answers what
+//! - [`body`]: how much of them is held at a time
 //! - [`server`]: TLS and its limits
 //! - [`authority`]: which certificates there should be (pure but for the keys it makes)
 //! - [`certificate`]: keeps them in the Secret and in force
 //! - [`signing`]: the keys that statements will be signed with; their public halves go into pods
 
 pub mod authority;
+pub mod body;
 pub mod certificate;
 pub mod review;
 pub mod router;

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource as _;
 use tokio::sync::watch;
 
@@ -20,7 +21,7 @@ use crate::observe::touches::Touches;
 use crate::policy::entries::{Candidate, Configuration, Endpoint, Installation, Place, PoolKey, plan};
 use crate::policy::reasons::Reason;
 use crate::policy::status::EntryState;
-use crate::policy::validate::validate;
+use crate::policy::validate::{ValidatedPool, validate};
 use crate::shutdown::Stopping;
 use crate::telemetry::chain;
 
@@ -31,10 +32,14 @@ const RETRY: Duration = Duration::from_secs(2);
 /// Pools that come together are written together.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// Whether each pool's entry is in force, and for which generation of the pool.
+/// Which spec of a pool a state speaks of: the pool's UID, since a pool that is made anew begins at generation 1 again.
+type Spec = (Option<String>, i64);
+type States = BTreeMap<PoolKey, (Spec, EntryState)>;
+
+/// Whether each pool's entry is in force, and for which spec of the pool.
 #[derive(Debug)]
 pub struct Entries {
-    states: RwLock<BTreeMap<PoolKey, (i64, EntryState)>>,
+    states: RwLock<States>,
     settled: watch::Sender<bool>,
 }
 
@@ -45,10 +50,11 @@ impl Default for Entries {
 }
 
 impl Entries {
-    /// Of this generation of the pool; `None` where it was not looked at yet.
-    pub fn state(&self, pool: &PoolKey, generation: i64) -> Option<EntryState> {
+    /// Of this generation of the pool with this UID; `None` where it was not looked at yet.
+    pub fn state(&self, pool: &PoolKey, uid: Option<&str>, generation: i64) -> Option<EntryState> {
         let states = self.states.read().unwrap_or_else(PoisonError::into_inner);
-        states.get(pool).filter(|(known, _)| *known >= generation).map(|(_, state)| state.clone())
+        let ((of, known), state) = states.get(pool)?;
+        (of.as_deref() == uid && *known >= generation).then(|| state.clone())
     }
 
     /// Whether every entry was looked at once.
@@ -63,7 +69,7 @@ impl Entries {
     }
 
     /// Replaces all; returns the pools for which something changed.
-    fn replace(&self, states: BTreeMap<PoolKey, (i64, EntryState)>) -> Vec<PoolKey> {
+    fn replace(&self, states: States) -> Vec<PoolKey> {
         let mut known = self.states.write().unwrap_or_else(PoisonError::into_inner);
         let changed =
             states.iter().filter(|(pool, state)| known.get(*pool) != Some(*state)).map(|(pool, _)| pool.clone());
@@ -177,20 +183,24 @@ impl Publisher {
 
     /// Writes what differs and confirms what is new. Returns whether every entry is in force.
     async fn round(&self, installation: &Installation, confirmed: &mut Confirmed) -> bool {
-        let valid: Vec<_> = self
-            .pools
-            .all()
+        let pools = self.pools.all();
+        let valid: Vec<_> = pools
             .iter()
             .filter_map(|pool| pool.0.as_ref().ok())
-            .filter_map(|pool| Some((pool.metadata.creation_timestamp.clone(), validate(pool).ok()?)))
+            .filter_map(|pool| Some((&pool.metadata, validate(pool).ok()?)))
             .collect();
         let candidates: Vec<_> = valid
             .iter()
-            .map(|(created, pool)| Candidate { pool, created: created.as_ref().map_or(0, |time| time.0.as_second()) })
+            .map(|(meta, pool)| {
+                let created = meta.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second());
+                Candidate { pool, created }
+            })
             .collect();
         let plan = plan(installation, &candidates);
-        let generations: BTreeMap<_, _> =
-            valid.iter().map(|(_, pool)| (PoolKey::new(&*pool.namespace, &*pool.name), pool.generation)).collect();
+        let spec = |(meta, pool): &(&ObjectMeta, ValidatedPool)| {
+            (PoolKey::new(&*pool.namespace, &*pool.name), (meta.uid.clone(), pool.generation))
+        };
+        let specs: BTreeMap<_, _> = valid.iter().map(spec).collect();
 
         let mut standings: Vec<Standing> = Vec::new();
         for configuration in &plan.configurations {
@@ -202,7 +212,7 @@ impl Publisher {
             });
         }
         confirmed.meanings.retain(|pool, _| plan.places.contains_key(pool));
-        self.tell(&plan.places, &generations, &standings, confirmed);
+        self.tell(&plan.places, &specs, &standings, confirmed);
         for (index, (configuration, standing)) in plan.configurations.iter().zip(&mut standings).enumerate() {
             if *standing == Standing::Pending {
                 confirmed.revisions.remove(&configuration.name);
@@ -231,7 +241,7 @@ impl Publisher {
                 }
             }
         }
-        self.tell(&plan.places, &generations, &standings, confirmed);
+        self.tell(&plan.places, &specs, &standings, confirmed);
         self.entries.settled.send_if_modified(|settled| !std::mem::replace(settled, true));
         standings.iter().all(|standing| *standing == Standing::InForce)
     }
@@ -248,7 +258,7 @@ impl Publisher {
     fn tell(
         &self,
         places: &BTreeMap<PoolKey, Place>,
-        generations: &BTreeMap<PoolKey, i64>,
+        specs: &BTreeMap<PoolKey, Spec>,
         standings: &[Standing],
         confirmed: &Confirmed,
     ) {
@@ -264,7 +274,7 @@ impl Publisher {
                     Place::Excluded => excluded(&pool.namespace),
                     Place::Full(configuration) => full(configuration),
                 };
-                (pool.clone(), (generations.get(pool).copied().unwrap_or_default(), state))
+                (pool.clone(), (specs.get(pool).cloned().unwrap_or_default(), state))
             })
             .collect();
         for pool in self.entries.replace(states) {
@@ -288,5 +298,24 @@ fn full(configuration: &str) -> EntryState {
         message: format!(
             "webhook configuration {configuration:?} holds as many pools as it can; raise webhook.configurations in the chart"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_made_anew_does_not_inherit_the_state_of_its_predecessor() {
+        let (entries, pool) = (Entries::default(), PoolKey::new("shop", "orders"));
+        entries.replace([(pool.clone(), ((Some("u1".to_owned()), 5), EntryState::InForce))].into());
+        for (uid, generation, expected) in [
+            ("u1", 5, Some(EntryState::InForce)),
+            ("u1", 4, Some(EntryState::InForce)),
+            ("u1", 6, None),
+            ("u2", 1, None),
+        ] {
+            assert_eq!(entries.state(&pool, Some(uid), generation), expected, "{uid} {generation}");
+        }
     }
 }

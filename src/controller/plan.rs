@@ -55,7 +55,7 @@ impl Seen {
     pub fn of(pool: &ConnectionPool, context: &Context) -> Self {
         let key = super::pool_key(pool);
         let generation = pool.metadata.generation.unwrap_or_default();
-        let entry = context.entries.state(&key, generation);
+        let entry = context.entries.state(&key, pool.metadata.uid.as_deref(), generation);
         Self {
             generation,
             status: pool.status.clone(),

@@ -103,3 +103,14 @@ async fn each_pod_is_told_once_per_reason_and_never_all_at_once() {
     assert_eq!(announcer.fresh("shop/orders", skipped(1, "Conflict: y")).len(), 1, "another reason");
     assert!(announcer.said.lock().expect("not poisoned").len() <= 1, "what is not young is forgotten");
 }
+
+#[test]
+fn a_note_keeps_its_remedy() {
+    let long = format!("{}: rename it", "x".repeat(600));
+    assert_eq!(cut(long.clone()), long);
+    for (note, kept) in [("x".repeat(1_024), 1_024), ("x".repeat(1_025), 1_024), ("ä".repeat(600), 1_023)] {
+        let cut = cut(note.clone());
+        assert_eq!(cut.len(), kept);
+        assert!(cut == note || cut.ends_with('…') && note.starts_with(cut.trim_end_matches('…')));
+    }
+}

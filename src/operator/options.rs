@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::policy::entries::Endpoint;
+use crate::policy::inject::Amounts;
 use crate::policy::{duration, inject};
 
 /// Options of `weir operator`.
@@ -26,6 +27,18 @@ pub struct Options {
     /// What sidecars log: error, warn, info, debug, or a filter such as info,weir::sidecar=debug
     #[arg(long, env = "WEIR_SIDECAR_LOG", default_value = "info")]
     pub sidecar_log: String,
+    /// Processor that a sidecar requests where its pod requests any: at least the least that LimitRanges of the cluster allow
+    #[arg(long, env = "WEIR_SIDECAR_REQUEST_CPU", default_value = "10m", value_parser = quantity)]
+    pub sidecar_request_cpu: String,
+    /// Memory that a sidecar requests where its pod requests any
+    #[arg(long, env = "WEIR_SIDECAR_REQUEST_MEMORY", default_value = "16Mi", value_parser = quantity)]
+    pub sidecar_request_memory: String,
+    /// Processor that a sidecar is limited to where every other container is limited
+    #[arg(long, env = "WEIR_SIDECAR_LIMIT_CPU", default_value = "250m", value_parser = quantity)]
+    pub sidecar_limit_cpu: String,
+    /// Memory that a sidecar is limited to where every other container is limited
+    #[arg(long, env = "WEIR_SIDECAR_LIMIT_MEMORY", default_value = "128Mi", value_parser = quantity)]
+    pub sidecar_limit_memory: String,
     /// The MutatingWebhookConfigurations that hold the entries, comma-separated
     #[arg(
         long,
@@ -82,7 +95,13 @@ impl Options {
             pull_policy: self.sidecar_image_pull_policy.clone(),
             public_keys,
             log: self.sidecar_log.clone(),
-            resources: inject::Resources::default(),
+            resources: inject::Resources {
+                requests: Amounts {
+                    cpu: self.sidecar_request_cpu.clone(),
+                    memory: self.sidecar_request_memory.clone(),
+                },
+                limits: Amounts { cpu: self.sidecar_limit_cpu.clone(), memory: self.sidecar_limit_memory.clone() },
+            },
         }
     }
 }
@@ -98,6 +117,11 @@ fn interval(text: &str) -> Result<Duration, String> {
     interval.ok_or_else(|| format!("{text:?} is not a time of at least a second, such as 30s or 1m"))
 }
 
+fn quantity(text: &str) -> Result<String, String> {
+    let wrong = || format!("{text:?} is not an amount such as 100m or 64Mi");
+    if inject::is_quantity(text) { Ok(text.to_owned()) } else { Err(wrong()) }
+}
+
 fn url(text: &str) -> Result<String, String> {
     let wrong = || format!("{text:?} is not a URL such as https://10.0.0.1:8443");
     let uri: http::Uri = text.parse().map_err(|_| wrong())?;
@@ -108,6 +132,20 @@ fn url(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser as _;
+
+    #[derive(clap::Parser)]
+    struct Program {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn a_sidecar_asks_for_what_the_injection_documents() {
+        let program = ["weir", "--namespace=weir-system", "--sidecar-image=weir-sidecar"];
+        let options = Program::try_parse_from(program).unwrap_or_else(|error| panic!("{error}")).options;
+        assert_eq!(options.sidecar(Vec::new()).resources, inject::Resources::default());
+    }
 
     #[test]
     fn addresses_and_urls_are_checked_at_the_start() {
@@ -117,6 +155,9 @@ mod tests {
         assert_eq!(url("https://10.0.0.1:8443"), Ok("https://10.0.0.1:8443".to_owned()));
         for bad in ["http://10.0.0.1", "https://10.0.0.1/", "https://10.0.0.1/x", "10.0.0.1:8443", ""] {
             assert!(url(bad).is_err(), "{bad:?}");
+        }
+        for (good, bad) in [("100m", "100q"), ("64Mi", "64 Mi"), ("0.5", ""), ("1", "-1")] {
+            assert!(quantity(good).is_ok() && quantity(bad).is_err(), "{good:?} {bad:?}");
         }
         assert!(interval("5s").is_ok() && interval("500ms").is_err() && interval("5").is_err());
     }

@@ -26,7 +26,7 @@ use serde_json::Value;
 
 pub use instance::{instance, instance_of};
 pub use reason::SkipReason;
-pub use resources::{Amounts, Resources};
+pub use resources::{Amounts, Resources, is_quantity};
 pub use selector::matches;
 
 use self::editor::Editor;

@@ -37,6 +37,8 @@ pub struct Target {
     pub interval: Duration,
     /// For one probe.
     pub timeout: Duration,
+    /// It is our container, which always says whose it is.
+    pub ours: bool,
 }
 
 /// Every instance of every valid pool that can be asked now.
@@ -75,6 +77,7 @@ pub fn target(pool: &ValidatedPool, pod: &Pod) -> Option<Target> {
         path: pool.probe.path.clone(),
         interval: pool.probe.interval,
         timeout: pool.probe.timeout,
+        ours: pool.mode == Mode::Pooler,
     })
 }
 

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,18 +15,15 @@ use axum::routing::post;
 use axum::{Json, Router};
 use tokio::time::Instant;
 
+use super::body::{BODY_MAX, BodyError, Held, Room};
 use super::review::{self, Answer, ReviewError};
 use crate::metrics::Metrics;
 use crate::names;
-use crate::observe::pools::Pools;
+use crate::observe::pools::{Guarded, Pools};
 use crate::policy::entries::PoolKey;
-use crate::policy::inject::{Outcome, Sidecar, inject as decide};
+use crate::policy::inject::{Outcome, Sidecar, inject as decide, matches};
 use crate::policy::validate::validate;
 
-/// Bytes of one review. An object is at most 1.5 MiB in etcd (3 MiB as a request), and a review of a new pod holds one.
-pub const BODY_MAX: usize = 3 * 1024 * 1024;
-/// For the whole body to arrive; the API server gives up on us after 3 s.
-const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a review waits for a pool that the cache does not have yet: it may be younger than its pods by a moment.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -37,6 +35,8 @@ pub struct Webhook {
     pub sidecar: Sidecar,
     /// Where outcomes are counted.
     pub metrics: Arc<Metrics>,
+    /// What bodies may take.
+    pub room: Room,
 }
 
 /// Why there is no answer. The API server then does what the pool's failurePolicy says; it may log these words.
@@ -56,6 +56,15 @@ enum Failure {
     InvalidPool,
     #[error("the review could not be answered")]
     Broken,
+}
+
+impl From<BodyError> for Failure {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Slow => Self::Slow,
+            BodyError::Broken => Self::Body,
+        }
+    }
 }
 
 impl Failure {
@@ -124,11 +133,28 @@ async fn handle_inject(
 }
 
 async fn answer(webhook: &Webhook, key: PoolKey, request: Request) -> Result<Said, Failure> {
-    let review = read(request).await?;
-    if review.namespace != key.namespace {
-        return Err(Failure::OtherNamespace);
+    let body = webhook.room.read(request.into_body()).await?;
+    let labels = {
+        let _turn = webhook.room.turn(&body).await?;
+        let review = read(&body, &key)?;
+        labels(&review.object)
+    };
+    let selects = |pool: &Guarded| {
+        // A pool that can't be read selects whatever its entry selected.
+        pool.0
+            .as_ref()
+            .map_or(true, |pool| pool.spec.selector.as_ref().is_none_or(|selector| matches(selector, &labels)))
+    };
+    let pool = webhook.pools.wait(&key, PATIENCE, selects).await.ok_or(Failure::UnknownPool)?;
+    // Read again rather than kept: a parsed review is many times its text, and nobody may wait with one in hand.
+    let _turn = webhook.room.turn(&body).await?;
+    let review = read(&body, &key)?;
+    // The API server goes by an entry, which is older than the pool for a moment after each change: who was called by the former
+    // selector is no instance any more.
+    if !selects(&pool) {
+        let answer = review.allow(&json_patch::Patch::default(), Vec::new()).map_err(|_| Failure::Broken)?;
+        return Ok(Said { outcome: "unselected", reason: "", answer });
     }
-    let pool = webhook.pools.wait(&key, PATIENCE).await.ok_or(Failure::UnknownPool)?;
     let pool = pool.0.as_ref().ok().and_then(|pool| validate(pool).ok()).ok_or(Failure::InvalidPool)?;
     // A pod is the user's; should one ever meet a fault of ours, the others must not notice.
     let outcome = catch_unwind(AssertUnwindSafe(|| decide(&review.object, &pool, &webhook.sidecar)));
@@ -145,18 +171,25 @@ async fn answer(webhook: &Webhook, key: PoolKey, request: Request) -> Result<Sai
     })
 }
 
-async fn read(request: Request) -> Result<review::Request, Failure> {
-    let body = axum::body::to_bytes(request.into_body(), BODY_MAX);
-    let body = tokio::time::timeout(BODY_TIMEOUT, body).await.map_err(|_| Failure::Slow)?.map_err(|_| Failure::Body)?;
-    Ok(review::Request::read(&body)?)
+fn read(body: &Held<'_>, key: &PoolKey) -> Result<review::Request, Failure> {
+    let review = review::Request::read(&body.bytes)?;
+    if review.namespace == key.namespace { Ok(review) } else { Err(Failure::OtherNamespace) }
+}
+
+fn labels(pod: &serde_json::Value) -> BTreeMap<String, String> {
+    let labels = pod.pointer("/metadata/labels").and_then(serde_json::Value::as_object).into_iter().flatten();
+    labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }
 
 /// Writes the revision that was called onto the pod, where whoever sent the pod reads it.
-async fn handle_canary(Path(revision): Path<String>, request: Request) -> Response {
-    let review = match read(request).await {
-        Ok(review) => review,
-        Err(failure) => return failure.into_response(),
-    };
+async fn handle_canary(
+    State(webhook): State<Arc<Webhook>>,
+    Path(revision): Path<String>,
+    request: Request,
+) -> Result<Json<Answer>, Failure> {
+    let body = webhook.room.read(request.into_body()).await?;
+    let _turn = webhook.room.turn(&body).await?;
+    let review = review::Request::read(&body.bytes)?;
     let annotations = review.object.pointer("/metadata/annotations").is_some_and(serde_json::Value::is_object);
     let escaped = names::CANARY_ANNOTATION.replace('/', "~1");
     let patch = if annotations {
@@ -165,5 +198,5 @@ async fn handle_canary(Path(revision): Path<String>, request: Request) -> Respon
         serde_json::json!([{"op": "add", "path": "/metadata/annotations", "value": {names::CANARY_ANNOTATION: revision}}])
     };
     let answer = serde_json::from_value(patch).and_then(|patch| review.allow(&patch, Vec::new()));
-    answer.map_or_else(|_| Failure::Broken.into_response(), |answer| Json(answer).into_response())
+    answer.map(Json).map_err(|_| Failure::Broken)
 }

@@ -35,6 +35,11 @@ impl Default for Resources {
     }
 }
 
+/// Whether a text is an amount that Kubernetes takes. A wrong one in our container would have every pod refused.
+pub fn is_quantity(text: &str) -> bool {
+    quantity(&Value::from(text)).is_some()
+}
+
 /// The `resources` of our container; `None` where it must not have any: in a BestEffort pod, and in one whose resources are set for
 /// the whole pod, since a request of ours could pass them.
 pub(super) fn fitting(pod: Pod<'_>, resources: &Resources) -> Option<Value> {
@@ -57,17 +62,17 @@ pub(super) fn fitting(pod: Pod<'_>, resources: &Resources) -> Option<Value> {
     if !any {
         return None;
     }
+    let (asked, most) = (&resources.requests, &resources.limits);
+    let most = [larger(&asked.cpu, &most.cpu), larger(&asked.memory, &most.memory)];
     if guaranteed {
-        let limits = json!({"cpu": resources.limits.cpu, "memory": resources.limits.memory});
+        let limits = json!({"cpu": most[0], "memory": most[1]});
         return Some(json!({"requests": limits, "limits": limits}));
     }
     let requests = json!({"cpu": resources.requests.cpu, "memory": resources.requests.memory});
     let mut limits = Map::new();
-    for ((resource, limited), amount) in
-        COUNTED.iter().zip(limited).zip([&resources.limits.cpu, &resources.limits.memory])
-    {
+    for ((resource, limited), amount) in COUNTED.iter().zip(limited).zip(most) {
         if limited {
-            limits.insert((*resource).to_owned(), Value::from(amount.as_str()));
+            limits.insert((*resource).to_owned(), Value::from(amount));
         }
     }
     Some(if limits.is_empty() {
@@ -75,6 +80,11 @@ pub(super) fn fitting(pod: Pod<'_>, resources: &Resources) -> Option<Value> {
     } else {
         json!({"requests": requests, "limits": limits})
     })
+}
+
+/// A limit below its request is a pod that the API server refuses, so the request wins.
+fn larger<'a>(request: &'a str, limit: &'a str) -> &'a str {
+    if quantity(&Value::from(request)) > quantity(&Value::from(limit)) { request } else { limit }
 }
 
 fn absent(value: &Value) -> bool {

@@ -15,6 +15,10 @@ fn ok(body: &str) -> Vec<u8> {
 
 /// What the prober makes of a server that reads the request and then writes `answer` over and over as said, or goes silent.
 async fn asked(answer: Vec<u8>, times: usize, then_close: bool) -> Result<Report, ProbeFailure> {
+    asked_of(false, answer, times, then_close).await
+}
+
+async fn asked_of(ours: bool, answer: Vec<u8>, times: usize, then_close: bool) -> Result<Report, ProbeFailure> {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let target = Target {
         name: "orders-1".to_owned(),
@@ -22,6 +26,7 @@ async fn asked(answer: Vec<u8>, times: usize, then_close: bool) -> Result<Report
         path: "/health/pool".to_owned(),
         interval: Duration::from_secs(10),
         timeout: Duration::from_millis(if then_close { 20_000 } else { 300 }),
+        ours,
     };
     let server = async {
         let (mut stream, _) = listener.accept().await.expect("the prober connects");
@@ -53,6 +58,13 @@ async fn takes_a_report_of_the_contract() {
         asked(ok(&GOOD.replace(r#","pod":"u1""#, "")), 1, false).await.is_ok(),
         "an application may not know its pod"
     );
+}
+
+#[tokio::test]
+async fn our_container_says_whose_it_is() {
+    assert!(asked_of(true, ok(GOOD), 1, false).await.is_ok());
+    let silent = ok(&GOOD.replace(r#","pod":"u1""#, ""));
+    assert_eq!(asked_of(true, silent, 1, false).await, Err(ProbeFailure::OtherPod));
 }
 
 #[tokio::test]
@@ -107,6 +119,7 @@ async fn silence_and_absence_end_in_time() {
         path: "/health/pool".to_owned(),
         interval: Duration::from_secs(1),
         timeout: Duration::from_secs(1),
+        ours: false,
     };
     assert_eq!(exchange(&target, "u1").await, Err(ProbeFailure::Refused));
 }

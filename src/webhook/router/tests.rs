@@ -38,7 +38,12 @@ fn webhook() -> Arc<Webhook> {
         log: "info".to_owned(),
         resources: Resources::default(),
     };
-    Arc::new(Webhook { pools: Pools::fixed(pools), sidecar, metrics: Arc::new(Metrics::new(Activity::default())) })
+    Arc::new(Webhook {
+        pools: Pools::fixed(pools),
+        sidecar,
+        metrics: Arc::new(Metrics::new(Activity::default())),
+        room: Room::default(),
+    })
 }
 
 fn pod(annotations: &Value) -> Value {
@@ -103,6 +108,16 @@ async fn injects_a_pod_and_leaves_it_alone_the_second_time() {
     assert!(!metrics.contains("hidden"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_pod_of_a_former_selector_passes_untouched() {
+    let (webhook, started) = (webhook(), Instant::now());
+    let mut pod = pod(&json!({}));
+    pod["metadata"]["labels"] = json!({"app": "others"});
+    let (response, _) = allowed(&pod, post(&webhook, "/inject/shop/orders", review(&pod, false)).await);
+    assert_eq!((&response["patch"], &response["warnings"]), (&Value::Null, &Value::Null));
+    assert_eq!(started.elapsed(), PATIENCE, "the pool may be about to select it");
+}
+
 #[tokio::test]
 async fn a_skipped_pod_passes_with_a_reason() {
     let webhook = webhook();
@@ -134,8 +149,14 @@ async fn garbage_is_refused_without_harm() {
         assert!(!text.contains("hidden"));
     }
     // Shapes that no pod has, but a body may.
-    for pod in [json!({}), json!({"spec": 1}), json!({"spec": {"containers": [null, 3, {"env": "x"}]}, "metadata": []})]
-    {
+    let labels = json!({"labels": {"app": "orders"}});
+    for pod in [
+        json!({"metadata": labels}),
+        json!({"metadata": labels, "spec": 1}),
+        json!({"metadata": labels, "spec": {"containers": [null, 3, {"env": "x"}]}}),
+        json!({"metadata": {"labels": {"app": "orders"}, "annotations": []}, "spec": []}),
+        json!({"metadata": []}),
+    ] {
         let (status, body) = post(&webhook, "/inject/shop/orders", review(&pod, false)).await;
         assert!(status == StatusCode::OK || status == StatusCode::INTERNAL_SERVER_ERROR, "{status} {body}");
     }

@@ -62,3 +62,34 @@ async fn a_silent_or_talkative_stranger_harms_nobody() {
     assert!(answers(address, NAME, &certificates.bundle()).await);
     assert!(tasks.run(async {}).await.is_ok());
 }
+
+#[tokio::test]
+async fn one_address_gets_half_of_the_connections() {
+    let guests = Arc::new(Guests::default());
+    let (one, other) = ("10.0.0.1".parse().expect("an address"), "10.0.0.2".parse().expect("an address"));
+    let mapped = "::ffff:10.0.0.1".parse().expect("an address");
+    let mut inside: Vec<_> = (0..CONNECTIONS_OF_ONE).map_while(|_| Guests::enter(&guests, one)).collect();
+    assert_eq!(inside.len(), CONNECTIONS / 2);
+    assert!(Guests::enter(&guests, one).is_none() && Guests::enter(&guests, mapped).is_none());
+    assert!(Guests::enter(&guests, other).is_some());
+    inside.pop();
+    assert!(Guests::enter(&guests, mapped).is_some());
+    drop(inside);
+    assert!(guests.0.lock().expect("nobody panicked").is_empty(), "those that left are forgotten");
+}
+
+#[tokio::test]
+async fn whoever_asks_for_nonsense_is_disconnected() {
+    let (resolver, mut tasks) = (Arc::new(Resolver::default()), Tasks::default());
+    let certificates = certificates(None, Timestamp::now());
+    resolver.install(certificates.leaf()).expect("usable");
+    let address = started(&resolver, &mut tasks).await;
+    let mut stranger = connected(address, NAME, &certificates.bundle()).await.expect("a handshake");
+    stranger.write_all(b"GET /nonsense HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("open");
+    let mut answer = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(30), stranger.read_to_end(&mut answer)).await;
+    assert!(ended.is_ok(), "it is disconnected");
+    assert!(answer.starts_with(b"HTTP/1.1 404"), "{answer:?}");
+    drop(stranger);
+    assert!(tasks.run(async {}).await.is_ok());
+}

@@ -38,6 +38,18 @@ fn a_pod_that_limits_everybody_limits_the_sidecar() {
 }
 
 #[test]
+fn a_raised_request_raises_its_limit() {
+    let amounts = |cpu: &str, memory: &str| Amounts { cpu: cpu.to_owned(), memory: memory.to_owned() };
+    let resources = Resources { requests: amounts("100m", "1Gi"), limits: amounts("0.25", "128Mi") };
+    let of = |containers| fitting(Pod(&pod(containers, Value::Null)), &resources);
+    let limited = json!([{"resources": {"limits": {"memory": "2Gi"}, "requests": {"cpu": "1"}}}]);
+    assert_eq!(of(limited), Some(json!({"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"memory": "1Gi"}})));
+    let guaranteed = json!([{"resources": {"limits": {"cpu": "1", "memory": "2Gi"}}}]);
+    let both = json!({"cpu": "0.25", "memory": "1Gi"});
+    assert_eq!(of(guaranteed), Some(json!({"requests": both, "limits": both})));
+}
+
+#[test]
 fn resources_of_the_whole_pod_leave_the_sidecar_without_any() {
     let containers = json!([{"resources": {"requests": {"cpu": "1"}}}]);
     let whole = json!({"requests": {"cpu": "2", "memory": "1Gi"}});
