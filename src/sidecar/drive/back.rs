@@ -185,7 +185,8 @@ impl Loop {
         }
         if let Some(server) = self.servers.get_mut(j) {
             // No close_notify: the server does not read what follows the goodbye, and what is left unread when it closes becomes a
-            // reset, which proves nothing. The end of our stream ends a backend that does not read the goodbye: it stands where a message goes on.
+            // reset, which proves nothing. A backend that stands in the middle of a message, and so takes no goodbye, is ended by
+            // the end of our stream.
             server.peer.finish();
             if server.peer.readable {
                 self.again.push(server.peer.token);
