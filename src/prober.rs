@@ -97,7 +97,12 @@ impl Prober {
         let started = Instant::now();
         let answer = exchange::exchange(&probe.target, &probe.instance.uid).await;
         self.metrics.probed(exchange::class(&answer), started.elapsed());
-        if self.reports.record(&probe.instance, &probe.target.name, answer) {
+        let news = if probe.target.leaving && answer.is_err() {
+            self.reports.forget(&probe.instance)
+        } else {
+            self.reports.record(&probe.instance, &probe.target.name, answer)
+        };
+        if news {
             self.touches.touch(probe.instance.pool.clone());
         }
         probe.instance

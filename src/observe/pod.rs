@@ -27,6 +27,8 @@ pub struct Pod {
     pub running: bool,
     /// It ended for good, or is about to.
     pub ending: bool,
+    /// It ended for good: what it held is no more.
+    pub ended: bool,
     /// It shares its node's network, and so its address with others.
     pub host_network: bool,
     /// Its own address.
@@ -67,6 +69,7 @@ impl Pod {
                 .flatten()
                 .any(|status| status.name == container && status.started == Some(true))
         };
+        let ended = matches!(phase, Some("Succeeded" | "Failed"));
         let prefix = names::container("");
         let sidecars = containers()
             .filter(|container| container.name.starts_with(&prefix))
@@ -79,7 +82,8 @@ impl Pod {
             labels: meta.labels.clone().unwrap_or_default(),
             created: meta.creation_timestamp.as_ref().map(|time| time.0),
             running: phase == Some("Running"),
-            ending: meta.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed")),
+            ending: meta.deletion_timestamp.is_some() || ended,
+            ended,
             host_network: spec.and_then(|spec| spec.host_network).unwrap_or(false),
             address: status.and_then(|status| status.pod_ip.as_ref()).and_then(|ip| ip.parse().ok()),
             injected,

@@ -50,6 +50,11 @@ impl Reports {
         changed
     }
 
+    /// Forgets an instance; false where it was not known.
+    pub fn forget(&self, instance: &Instance) -> bool {
+        self.said.write().unwrap_or_else(PoisonError::into_inner).remove(instance).is_some()
+    }
+
     /// Forgets everyone else.
     pub fn keep<'a>(&self, instances: impl Iterator<Item = &'a Instance>) {
         let instances: BTreeSet<_> = instances.collect();
@@ -98,6 +103,7 @@ mod tests {
         reports.record(&other, "orders-1", Err(ProbeFailure::Refused));
         let uids = |pool| reports.of(&PoolKey::new("shop", pool)).into_iter().map(|said| said.uid).collect::<Vec<_>>();
         assert_eq!((uids("orders"), uids("orders2")), (vec!["u1".to_owned(), "u2".to_owned()], vec!["u1".to_owned()]));
+        assert!(reports.forget(&other) && !reports.forget(&other));
         reports.keep([&b].into_iter());
         assert_eq!((uids("orders"), uids("orders2")), (vec!["u2".to_owned()], Vec::new()));
     }

@@ -39,6 +39,8 @@ pub struct Target {
     pub timeout: Duration,
     /// It is our container, which always says whose it is.
     pub ours: bool,
+    /// The pod is about to end. It is asked as long as it answers, for it still holds connections; its silence is no fault.
+    pub leaving: bool,
 }
 
 /// Every instance of every valid pool that can be asked now.
@@ -58,7 +60,7 @@ pub fn targets(pools: &Pools, pods: &Pods) -> BTreeMap<Instance, Target> {
 
 /// How this pod is asked about this pool, if it can be.
 pub fn target(pool: &ValidatedPool, pod: &Pod) -> Option<Target> {
-    if pod.ending || pod.host_network {
+    if pod.ended || pod.host_network {
         return None;
     }
     let port = match pool.mode {
@@ -78,6 +80,7 @@ pub fn target(pool: &ValidatedPool, pod: &Pod) -> Option<Target> {
         interval: pool.probe.interval,
         timeout: pool.probe.timeout,
         ours: pool.mode == Mode::Pooler,
+        leaving: pod.ending,
     })
 }
 
@@ -147,6 +150,10 @@ mod tests {
         let pool = pool(r#""sidecar":{"mode":"None"},"probe":{"port":8080}"#);
         assert_eq!(asked(&pool, &pod("", r#","phase":"Running""#)), Some("10.244.0.7:8080".to_owned()));
         assert_eq!(asked(&pool, &pod("", r#","phase":"Pending""#)), None);
+        let mut leaving = pod("", r#","phase":"Running""#);
+        leaving.ending = true;
+        let target = target(&pool, &leaving).expect("it still holds connections");
+        assert!(target.leaving);
         let mut stranger = pod("", r#","phase":"Running""#);
         stranger.labels.clear();
         assert_eq!(asked(&pool, &stranger), None);

@@ -26,6 +26,7 @@ async fn asked_of(ours: bool, answer: Vec<u8>, times: usize, then_close: bool) -
         path: "/health/pool".to_owned(),
         interval: Duration::from_secs(10),
         timeout: Duration::from_millis(if then_close { 20_000 } else { 300 }),
+        leaving: false,
         ours,
     };
     let server = async {
@@ -119,6 +120,7 @@ async fn silence_and_absence_end_in_time() {
         path: "/health/pool".to_owned(),
         interval: Duration::from_secs(1),
         timeout: Duration::from_secs(1),
+        leaving: false,
         ours: false,
     };
     assert_eq!(exchange(&target, "u1").await, Err(ProbeFailure::Refused));

@@ -16,6 +16,7 @@ fn target(interval: Duration) -> Target {
         path: "/health/pool".to_owned(),
         interval,
         timeout: Duration::from_secs(1),
+        leaving: false,
         ours: true,
     }
 }
