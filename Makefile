@@ -85,7 +85,9 @@ verify-generated: generate ## Fail where what is generated is not what is commit
 
 .PHONY: bench
 bench: ## Measure, print a table, and write JSON lines under target/bench/
-	cargo bench
+	@tests/cluster/install pgbouncer=pgbouncer
+	cargo bench --profile dev --bench sidecar
+	cargo bench --profile dev --bench startup
 
 .PHONY: model
 model: ## Check the model of the budget

@@ -11,6 +11,7 @@ use crate::policy::inject::instance_of;
 use crate::policy::settings::Injected;
 
 /// What is kept of a pod.
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact of a pod's status, not a state of ours")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pod {
     /// Namespace.

@@ -6,6 +6,7 @@
 mod client;
 #[path = "../it/support/guarded.rs"]
 mod guarded;
+mod pgbouncer;
 #[path = "../it/support/postgres.rs"]
 #[allow(dead_code, clippy::panic, clippy::unwrap_used, reason = "made for tests, of which each uses its own part")]
 mod postgres;
@@ -47,6 +48,8 @@ fn main() {
     crowds(&mut table, &database, &sidecar);
     health(&mut table, &database, &sidecar);
     burst(&mut table, &database, &program);
+    drop(sidecar);
+    pgbouncer::versus(&mut table, &database, &warm(&database, &program, 8));
     table.add("binary size", megabytes(&program), "MB", None);
     table.add(
         "image size, with root certificates",
