@@ -8,7 +8,6 @@ mod client;
 mod guarded;
 mod pgbouncer;
 #[path = "../it/support/postgres.rs"]
-#[allow(dead_code, clippy::panic, clippy::unwrap_used, reason = "made for tests, of which each uses its own part")]
 mod postgres;
 #[path = "../it/support/sidecar.rs"]
 mod sidecar;

@@ -59,7 +59,7 @@ fn cost(pid: u32, port: u16, database: &Guarded, arguments: &[&str]) -> f64 {
     let spent = cpu_nanoseconds(pid) - before;
     let label = "number of transactions actually processed: ";
     let count = said.lines().find_map(|line| line.strip_prefix(label)).and_then(|count| count.parse::<u64>().ok());
-    spent as f64 / count.unwrap_or_else(|| panic!("no count in {said}")) as f64 / 1e3
+    spent as f64 / count.expect("pgbench counts") as f64 / 1e3
 }
 
 fn cpu_nanoseconds(pid: u32) -> u64 {

@@ -3,7 +3,6 @@
 #[path = "support/guarded.rs"]
 mod guarded;
 #[path = "support/postgres.rs"]
-#[allow(dead_code, reason = "each test binary uses its own part")]
 mod postgres;
 #[path = "support/schema.rs"]
 mod schema;

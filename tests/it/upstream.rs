@@ -5,7 +5,6 @@
 #[path = "upstream/driver.rs"]
 mod driver;
 #[path = "support/postgres.rs"]
-#[expect(dead_code, reason = "shared with other test binaries")]
 mod postgres;
 #[path = "upstream/servers.rs"]
 mod servers;

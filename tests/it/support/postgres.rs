@@ -1,5 +1,12 @@
 //! A real PostgreSQL in a temporary directory, for one test binary: started by the first test that wants it, stopped with the last.
 
+#![allow(
+    dead_code,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "each test binary uses its own part, and a panic is how a test fails"
+)]
+
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::chown;
