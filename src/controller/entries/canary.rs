@@ -82,7 +82,9 @@ pub async fn confirm(
             }
             Err(source) => CanaryError::Refused { namespace: namespace.to_owned(), source },
         };
-        match pauses.next() {
+        // Who may not send the pod will not be let in a moment later.
+        let lasting = matches!(&outcome, CanaryError::Refused { source, .. } if source.code() == Some(403));
+        match pauses.next().filter(|_| !lasting) {
             Some(pause) => tokio::time::sleep(pause).await,
             None => return Err(outcome),
         }
