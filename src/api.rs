@@ -91,6 +91,6 @@ mod tests {
         let status = Status::failure("pods is forbidden", "Forbidden").with_code(403);
         let refused = within(async { Err::<(), _>(kube::Error::Api(Box::new(status))) }).await.expect_err("refused");
         assert_eq!((refused.code(), refused.class()), (Some(403), "forbidden"));
-        assert_eq!(crate::telemetry::chain(&refused).to_string(), "the API server refused: pods is forbidden");
+        assert_eq!(crate::telemetry::chain(&refused), "the API server refused: pods is forbidden");
     }
 }
