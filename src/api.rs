@@ -18,34 +18,45 @@ pub const CALL: Duration = Duration::from_secs(15);
 /// Why a call gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// The API server refused, or could not be reached.
-    #[error("the API server refused or failed")]
-    Kube(#[source] Box<kube::Error>),
+    /// The API server refused. Its own words say why; the rest of the answer repeats them and would drown the remedy.
+    #[error("the API server refused: {message}")]
+    Refused {
+        /// HTTP status.
+        code: u16,
+        /// Its words.
+        message: String,
+    },
+    /// It could not be reached, or its answer is none.
+    #[error("the call to the API server failed")]
+    Failed(#[source] Box<kube::Error>),
     /// No answer in time.
     #[error("no answer from the API server within {}s", CALL.as_secs())]
     Timeout,
+}
+
+impl From<kube::Error> for CallError {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Self::Refused { code: status.code, message: status.message.clone() },
+            error => Self::Failed(Box::new(error)),
+        }
+    }
 }
 
 impl CallError {
     /// The HTTP status of the refusal, where there was one.
     pub fn code(&self) -> Option<u16> {
         match self {
-            Self::Kube(error) => match &**error {
-                kube::Error::Api(status) => Some(status.code),
-                _ => None,
-            },
-            Self::Timeout => None,
+            Self::Refused { code, .. } => Some(*code),
+            Self::Failed(_) | Self::Timeout => None,
         }
     }
 
     /// The API server's words, where it refused.
     pub fn message(&self) -> Option<&str> {
         match self {
-            Self::Kube(error) => match &**error {
-                kube::Error::Api(status) => Some(&status.message),
-                _ => None,
-            },
-            Self::Timeout => None,
+            Self::Refused { message, .. } => Some(message),
+            Self::Failed(_) | Self::Timeout => None,
         }
     }
 
@@ -67,7 +78,21 @@ impl CallError {
 pub async fn within<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, CallError> {
     match tokio::time::timeout(CALL, call).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(CallError::Kube(Box::new(error))),
+        Ok(Err(error)) => Err(error.into()),
         Err(_) => Err(CallError::Timeout),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::core::Status;
+
+    #[tokio::test]
+    async fn a_refusal_is_told_in_the_words_of_the_api_server_once() {
+        let status = Status::failure("pods is forbidden", "Forbidden").with_code(403);
+        let refused = within(async { Err::<(), _>(kube::Error::Api(Box::new(status))) }).await.expect_err("refused");
+        assert_eq!((refused.code(), refused.class()), (Some(403), "forbidden"));
+        assert_eq!(crate::telemetry::chain(&refused), "the API server refused: pods is forbidden");
     }
 }

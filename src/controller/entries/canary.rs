@@ -56,7 +56,10 @@ impl From<CanaryError> for EntryState {
             CanaryError::Unreachable(_) => {
                 (Reason::WebhookUnreachable, "check network policies, firewalls and the operator's pods")
             }
-            CanaryError::Refused { .. } => (Reason::WebhookNotCalled, "let such pods pass in the operator's namespace"),
+            CanaryError::Refused { .. } => (
+                Reason::WebhookNotCalled,
+                "check the operator's role, and let such pods pass the policies and quotas of its namespace",
+            ),
             CanaryError::Outdated { .. } => (Reason::WebhookNotCalled, "it is tried again"),
         };
         Self::Failed { reason, message: format!("{}; {remedy}", crate::telemetry::chain(&error)) }
@@ -82,7 +85,9 @@ pub async fn confirm(
             }
             Err(source) => CanaryError::Refused { namespace: namespace.to_owned(), source },
         };
-        match pauses.next() {
+        // Who may not send the pod will not be let in a moment later.
+        let lasting = matches!(&outcome, CanaryError::Refused { source, .. } if source.code() == Some(403));
+        match pauses.next().filter(|_| !lasting) {
             Some(pause) => tokio::time::sleep(pause).await,
             None => return Err(outcome),
         }
