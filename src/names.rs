@@ -87,10 +87,11 @@ pub const PROGRAM: &str = "/weir-sidecar";
 pub const USER: i64 = 65532;
 
 /// First choice of the port that the application connects to, on loopback; the next free one is taken when a container
-/// of the pod declares it.
-pub const LISTEN_PORT: u16 = 6432;
+/// of the pod declares it. Neither this nor [`CONTROL_PORT`] is one that a pooler or an exporter in the pod would take without
+/// declaring it (6432, 9187), nor in the kernel's range of ephemeral ports.
+pub const LISTEN_PORT: u16 = 16432;
 /// First choice of the control port, on all addresses of the pod.
-pub const CONTROL_PORT: u16 = 9187;
+pub const CONTROL_PORT: u16 = 19187;
 /// Name of the control port in the pod: `weir-<n>` would say less; Kubernetes allows 15 characters.
 pub const CONTROL_PORT_NAME: &str = "weir-control";
 

@@ -91,7 +91,7 @@ mod tests {
     }
 
     fn injected(generation: i64) -> Value {
-        json!({"weir.dev/injected.orders": json!({"generation": generation, "listen": 6432, "control": 9187, "max": 5}).to_string()})
+        json!({"weir.dev/injected.orders": json!({"generation": generation, "listen": 16432, "control": 19187, "max": 5}).to_string()})
     }
 
     #[test]

@@ -61,7 +61,7 @@ fn changes_of_the_pool_are_told_once() {
 
 #[test]
 fn only_young_pods_are_spoken_of() {
-    let note = json!({"weir.dev/injected.orders": r#"{"generation":1,"listen":6432,"control":9187,"max":5}"#});
+    let note = json!({"weir.dev/injected.orders": r#"{"generation":1,"listen":16432,"control":19187,"max":5}"#});
     let skipped = json!({"weir.dev/skipped.orders": "OptedOut: as it wished"});
     let pods = [
         pod("injected", 10, &note),

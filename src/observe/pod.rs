@@ -110,9 +110,9 @@ mod tests {
             "metadata": {
                 "name": "orders-1", "namespace": "shop", "uid": "u1", "labels": {"app": "orders"},
                 "annotations": {
-                    "weir.dev/injected.orders": r#"{"generation":3,"listen":6432,"control":9187,"max":20,"later":true}"#,
+                    "weir.dev/injected.orders": r#"{"generation":3,"listen":16432,"control":19187,"max":20,"later":true}"#,
                     "weir.dev/injected.broken": "{",
-                    "weir.dev/injected.forged": r#"{"generation":3,"listen":6432,"control":9187,"max":20}"#,
+                    "weir.dev/injected.forged": r#"{"generation":3,"listen":16432,"control":19187,"max":20}"#,
                     "weir.dev/skipped.audit": "UnsupportedSource: envFrom is left alone",
                     "other/injected.x": "{}",
                 },

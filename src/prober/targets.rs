@@ -115,7 +115,7 @@ mod tests {
     fn pod(spec: &str, status: &str) -> Pod {
         let pod = format!(
             r#"{{"metadata":{{"name":"orders-1","namespace":"shop","uid":"u1","labels":{{"app":"orders"}},"annotations":
-                {{"weir.dev/injected.orders":"{{\"generation\":1,\"listen\":6432,\"control\":9188,\"max\":5}}"}}}},
+                {{"weir.dev/injected.orders":"{{\"generation\":1,\"listen\":16432,\"control\":19188,\"max\":5}}"}}}},
                 "spec":{{"containers":[],"initContainers":[{{"name":"weir-orders"}}]{spec}}},"status":{{"podIP":"10.244.0.7"{status}}}}}"#
         );
         Pod::new(&serde_json::from_str(&pod).expect("a pod"))
@@ -129,7 +129,7 @@ mod tests {
     fn a_sidecar_is_asked_at_the_port_that_was_injected() {
         const STARTED: &str = r#","initContainerStatuses":[{"name":"weir-orders","started":true,"ready":true,"restartCount":0,"image":"","imageID":""}]"#;
         let pool = pool(r#""sidecar":{"poolMode":"session"}"#);
-        let own = Some("10.244.0.7:9188".to_owned());
+        let own = Some("10.244.0.7:19188".to_owned());
         assert_eq!(asked(&pool, &pod("", r#","phase":"Running""#)), own, "also where it has just stopped");
         assert_eq!(
             asked(&pool, &pod("", &format!(r#","phase":"Pending"{STARTED}"#))),

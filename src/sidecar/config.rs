@@ -94,7 +94,7 @@ impl Config {
             settings,
             url: url(&variables)?,
             listen: listen(&variables)?,
-            control: variables.address(ENV_CONTROL, "give address:port, as in 0.0.0.0:9187")?,
+            control: variables.address(ENV_CONTROL, "give address:port, as in 0.0.0.0:19187")?,
             state: variables.required(ENV_STATE)?.into(),
             pod_uid: variables.required(ENV_POD_UID)?,
             public_keys: public_keys(&variables.optional(ENV_PUBLIC_KEYS)?.unwrap_or_default())?,
@@ -175,7 +175,7 @@ fn url(variables: &Variables<'_>) -> Result<UrlSource, ConfigError> {
 }
 
 fn listen(variables: &Variables<'_>) -> Result<SocketAddr, ConfigError> {
-    const REMEDY: &str = "give a loopback address and a port, as in 127.0.0.1:6432";
+    const REMEDY: &str = "give a loopback address and a port, as in 127.0.0.1:16432";
     let address = variables.address(ENV_LISTEN, REMEDY)?;
     // Whoever reaches this port is let in as the pool's user, so nobody outside the pod may.
     if address.ip().is_loopback() {

@@ -10,7 +10,7 @@ fn dialect(id: &str) -> &'static Dialect {
 
 fn redirected_for(dialect: &Dialect, text: &str, parameters: &[Parameter]) -> Result<String, UrlError> {
     let url = Url::parse(text.as_bytes(), dialect)?;
-    let edited = redirect(&url, dialect, &Redirect { port: 6432, parameters, existing: Existing::Keep })?;
+    let edited = redirect(&url, dialect, &Redirect { port: 16432, parameters, existing: Existing::Keep })?;
     Ok(String::from_utf8(edited.text).expect("UTF-8 in, UTF-8 out"))
 }
 
@@ -33,55 +33,55 @@ fn prisma_parameters() -> Vec<Parameter> {
 #[test]
 fn redirects_and_leaves_every_other_byte() {
     for (from, to) in [
-        ("postgres://u:p@db/app", "postgres://u:weir@127.0.0.1:6432/app?sslmode=disable"),
-        ("postgresql://u@db:5433/app", "postgresql://u@127.0.0.1:6432/app?sslmode=disable"),
+        ("postgres://u:p@db/app", "postgres://u:weir@127.0.0.1:16432/app?sslmode=disable"),
+        ("postgresql://u@db:5433/app", "postgresql://u@127.0.0.1:16432/app?sslmode=disable"),
         // A password as it is written stays out of the way, whatever is in it.
-        ("postgres://u%40x:p%40%2f:%3A@db/app", "postgres://u%40x:weir@127.0.0.1:6432/app?sslmode=disable"),
+        ("postgres://u%40x:p%40%2f:%3A@db/app", "postgres://u%40x:weir@127.0.0.1:16432/app?sslmode=disable"),
         // An empty password is no credential.
-        ("postgres://u:@db/app", "postgres://u:@127.0.0.1:6432/app?sslmode=disable"),
+        ("postgres://u:@db/app", "postgres://u:@127.0.0.1:16432/app?sslmode=disable"),
         // No path, an empty path, a path of two segments.
-        ("postgres://u@db", "postgres://u@127.0.0.1:6432?sslmode=disable"),
-        ("postgres://u@db?a=b", "postgres://u@127.0.0.1:6432?a=b&sslmode=disable"),
-        ("postgres://u@db/", "postgres://u@127.0.0.1:6432/?sslmode=disable"),
-        ("postgres://u@db/a/b", "postgres://u@127.0.0.1:6432/a/b?sslmode=disable"),
+        ("postgres://u@db", "postgres://u@127.0.0.1:16432?sslmode=disable"),
+        ("postgres://u@db?a=b", "postgres://u@127.0.0.1:16432?a=b&sslmode=disable"),
+        ("postgres://u@db/", "postgres://u@127.0.0.1:16432/?sslmode=disable"),
+        ("postgres://u@db/a/b", "postgres://u@127.0.0.1:16432/a/b?sslmode=disable"),
         // An empty query, and a trailing separator.
-        ("postgres://u@db/app?", "postgres://u@127.0.0.1:6432/app?sslmode=disable"),
-        ("postgres://u@db/app?a=b&", "postgres://u@127.0.0.1:6432/app?a=b&sslmode=disable"),
+        ("postgres://u@db/app?", "postgres://u@127.0.0.1:16432/app?sslmode=disable"),
+        ("postgres://u@db/app?a=b&", "postgres://u@127.0.0.1:16432/app?a=b&sslmode=disable"),
         // A second '?' belongs to a value.
-        ("postgres://u@db/app?a=b?c=d", "postgres://u@127.0.0.1:6432/app?a=b?c=d&sslmode=disable"),
+        ("postgres://u@db/app?a=b?c=d", "postgres://u@127.0.0.1:16432/app?a=b?c=d&sslmode=disable"),
         // sslmode in place; its relatives go, in any position.
-        ("postgres://u@db/app?sslmode=require&a=b", "postgres://u@127.0.0.1:6432/app?sslmode=disable&a=b"),
+        ("postgres://u@db/app?sslmode=require&a=b", "postgres://u@127.0.0.1:16432/app?sslmode=disable&a=b"),
         (
             "postgres://u@db/app?ssl_min_protocol_version=TLSv1.2&a=b&sslnegotiation=postgres",
-            "postgres://u@127.0.0.1:6432/app?a=b&sslmode=disable",
+            "postgres://u@127.0.0.1:16432/app?a=b&sslmode=disable",
         ),
-        ("postgres://u@db/app?sslsni=1&sslcompression=0", "postgres://u@127.0.0.1:6432/app?sslmode=disable"),
-        ("postgres://u@db/app?ssl=true", "postgres://u@127.0.0.1:6432/app?sslmode=disable"),
-        ("postgres://u@db/app?a=1&ssl=true&sslsni=1&b=2", "postgres://u@127.0.0.1:6432/app?a=1&b=2&sslmode=disable"),
-        ("postgres://u@db/app?channel_binding=prefer&a=b", "postgres://u@127.0.0.1:6432/app?a=b&sslmode=disable"),
-        ("postgres://u@db/app?sslrootcert=system", "postgres://u@127.0.0.1:6432/app?sslmode=disable"),
+        ("postgres://u@db/app?sslsni=1&sslcompression=0", "postgres://u@127.0.0.1:16432/app?sslmode=disable"),
+        ("postgres://u@db/app?ssl=true", "postgres://u@127.0.0.1:16432/app?sslmode=disable"),
+        ("postgres://u@db/app?a=1&ssl=true&sslsni=1&b=2", "postgres://u@127.0.0.1:16432/app?a=1&b=2&sslmode=disable"),
+        ("postgres://u@db/app?channel_binding=prefer&a=b", "postgres://u@127.0.0.1:16432/app?a=b&sslmode=disable"),
+        ("postgres://u@db/app?sslrootcert=system", "postgres://u@127.0.0.1:16432/app?sslmode=disable"),
         // A key may be written percent-encoded.
-        ("postgres://u@db/app?%73slmode=require", "postgres://u@127.0.0.1:6432/app?%73slmode=disable"),
+        ("postgres://u@db/app?%73slmode=require", "postgres://u@127.0.0.1:16432/app?%73slmode=disable"),
         // Several hosts become one, and what chose between them goes.
         (
             "postgres://u:p@a:1,b:2,[::1]:3/app?target_session_attrs=any&load_balance_hosts=disable&x=y",
-            "postgres://u:weir@127.0.0.1:6432/app?x=y&sslmode=disable",
+            "postgres://u:weir@127.0.0.1:16432/app?x=y&sslmode=disable",
         ),
-        ("postgres://u@[2001:db8::1]:5432/app", "postgres://u@127.0.0.1:6432/app?sslmode=disable"),
+        ("postgres://u@[2001:db8::1]:5432/app", "postgres://u@127.0.0.1:16432/app?sslmode=disable"),
         // Keys that override the authority.
-        ("postgres://u@/app?host=db&port=5433", "postgres://u@127.0.0.1:6432/app?sslmode=disable"),
-        ("postgres:///app?host=db&user=u&password=p", "postgres://127.0.0.1:6432/app?user=u&sslmode=disable"),
-        ("postgres://u@db?hostaddr=10.0.0.1&dbname=app", "postgres://u@127.0.0.1:6432?dbname=app&sslmode=disable"),
+        ("postgres://u@/app?host=db&port=5433", "postgres://u@127.0.0.1:16432/app?sslmode=disable"),
+        ("postgres:///app?host=db&user=u&password=p", "postgres://127.0.0.1:16432/app?user=u&sslmode=disable"),
+        ("postgres://u@db?hostaddr=10.0.0.1&dbname=app", "postgres://u@127.0.0.1:16432?dbname=app&sslmode=disable"),
         // An '@' in a value is nobody's delimiter once the authority has one.
         (
             "postgres://u@db/app?application_name=a@b",
-            "postgres://u@127.0.0.1:6432/app?application_name=a@b&sslmode=disable",
+            "postgres://u@127.0.0.1:16432/app?application_name=a@b&sslmode=disable",
         ),
         // Kubernetes' escaped dollar, and one that stands for itself.
-        ("postgres://u$$:p$$x@db/a$$?o=$x", "postgres://u$$:weir@127.0.0.1:6432/a$$?o=$x&sslmode=disable"),
+        ("postgres://u$$:p$$x@db/a$$?o=$x", "postgres://u$$:weir@127.0.0.1:16432/a$$?o=$x&sslmode=disable"),
         (
             "postgres://ü@db/äpp?application_name=ö",
-            "postgres://ü@127.0.0.1:6432/äpp?application_name=ö&sslmode=disable",
+            "postgres://ü@127.0.0.1:16432/äpp?application_name=ö&sslmode=disable",
         ),
     ] {
         assert_eq!(redirected(from).as_deref(), Ok(to), "{from}");
@@ -176,7 +176,7 @@ fn a_key_that_the_library_ignores_is_no_fact() {
     assert_eq!(url.hosts(prisma).map(|hosts| hosts.first().map(|host| host.port)), Ok(Some(5432)));
     assert_eq!(
         redirected_for(dialect("node-postgres"), "postgres://u@db/app?dbname=x", &[]).as_deref(),
-        Ok("postgres://u@127.0.0.1:6432/app?dbname=x&sslmode=disable")
+        Ok("postgres://u@127.0.0.1:16432/app?dbname=x&sslmode=disable")
     );
 }
 
@@ -285,10 +285,10 @@ fn pool_parameters_are_set_once() {
 
 #[test]
 fn a_placeholder_url_splits_into_what_was_asked_for() {
-    let text = placeholder(6433, "we ir$", "a b$", &prisma_parameters());
+    let text = placeholder(16433, "we ir$", "a b$", &prisma_parameters());
     assert_eq!(
         text,
-        "postgresql://we%20ir%24:weir@127.0.0.1:6433/a%20b$$?sslmode=disable&connection_limit=20&pool_timeout=10"
+        "postgresql://we%20ir%24:weir@127.0.0.1:16433/a%20b$$?sslmode=disable&connection_limit=20&pool_timeout=10"
     );
     for id in ["none", "prisma", "node-postgres", "libpq"] {
         let (text, dialect) = (unescape(&text), dialect(id));
@@ -401,7 +401,7 @@ proptest! {
             prop_assert_eq!(untouched(&text), untouched(&edited));
             let url = Url::parse(edited.as_bytes(), none()).expect("the result splits");
             let hosts = url.hosts(none()).expect("the result names one host");
-            prop_assert_eq!(hosts, [Host { name: "127.0.0.1".into(), address: None, port: 6432 }]);
+            prop_assert_eq!(hosts, [Host { name: "127.0.0.1".into(), address: None, port: 16432 }]);
             prop_assert_eq!(url.ssl(none()), Ok(SslPolicy::Disable));
             if let Some(password) = url.password(none()).expect("one password") {
                 prop_assert_eq!(password, b"weir");

@@ -12,7 +12,7 @@ fn instance(number: u8) -> Instance {
 fn target(interval: Duration) -> Target {
     Target {
         name: "orders-1".to_owned(),
-        address: "10.0.0.1:9187".parse().expect("an address"),
+        address: "10.0.0.1:19187".parse().expect("an address"),
         path: "/health/pool".to_owned(),
         interval,
         timeout: Duration::from_secs(1),

@@ -15,8 +15,8 @@ fn environment() -> BTreeMap<&'static str, String> {
     BTreeMap::from([
         (ENV_SETTINGS, settings.to_string()),
         (ENV_URL, "postgres://app:canary-password@db.shop:5432/orders".to_owned()),
-        (ENV_LISTEN, "127.0.0.1:6432".to_owned()),
-        (ENV_CONTROL, "0.0.0.0:9187".to_owned()),
+        (ENV_LISTEN, "127.0.0.1:16432".to_owned()),
+        (ENV_CONTROL, "0.0.0.0:19187".to_owned()),
         (ENV_STATE, "/var/lib/weir".to_owned()),
         (ENV_POD_UID, "0b5d0f5c-8a0e-4d8b-b0b1-2f6f0c7e7a11".to_owned()),
         (ENV_PUBLIC_KEYS, format!("{}, {}", STANDARD.encode([1; 32]), STANDARD.encode([2; 32]))),
@@ -49,8 +49,8 @@ fn reads_everything_and_keeps_what_it_does_not_know() {
     let config = read(&environment()).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(config.settings.pool, "shop/orders");
     assert_eq!(config.settings.unknown["fieldOfTomorrow"], json!({"kept": true}));
-    assert_eq!(config.listen, "127.0.0.1:6432".parse().unwrap());
-    assert_eq!(config.control, "0.0.0.0:9187".parse().unwrap());
+    assert_eq!(config.listen, "127.0.0.1:16432".parse().unwrap());
+    assert_eq!(config.control, "0.0.0.0:19187".parse().unwrap());
     assert_eq!(config.public_keys, [[1; 32], [2; 32]]);
     assert!(matches!(config.url, UrlSource::Literal(url) if url.starts_with(b"postgres://app:")));
 }
@@ -77,15 +77,15 @@ fn each_refusal_names_the_variable_and_the_remedy() {
     let cases = [
         (
             ENV_LISTEN,
-            "localhost:6432",
-            "WEIR_LISTEN is \"localhost:6432\", not an address and a port: give a loopback address",
+            "localhost:16432",
+            "WEIR_LISTEN is \"localhost:16432\", not an address and a port: give a loopback address",
         ),
         (
             ENV_LISTEN,
-            "0.0.0.0:6432",
-            "WEIR_LISTEN is \"0.0.0.0:6432\", which other pods can reach: give a loopback address",
+            "0.0.0.0:16432",
+            "WEIR_LISTEN is \"0.0.0.0:16432\", which other pods can reach: give a loopback address",
         ),
-        (ENV_CONTROL, "9187", "WEIR_CONTROL is \"9187\", not an address and a port: give address:port"),
+        (ENV_CONTROL, "19187", "WEIR_CONTROL is \"19187\", not an address and a port: give address:port"),
         (ENV_PUBLIC_KEYS, "AAAA", "WEIR_PUBLIC_KEYS has no Ed25519 key at position 1: give keys of 32 bytes in base64"),
         (ENV_URL_FILE, "/x", "WEIR_DATABASE_URL is set together with WEIR_DATABASE_URL_FILE: set exactly one"),
         (ENV_URL, "", "WEIR_DATABASE_URL is not set: set it to the connection URL"),

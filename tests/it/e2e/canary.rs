@@ -32,7 +32,7 @@ fn a_password_in_a_secret_appears_nowhere_else() {
         searched.push((format!("log of {name}"), test.logs(name, "weir-canary")));
         let ip = test.get("pod", name)["status"]["podIP"].as_str().expect("it runs").to_owned();
         for path in ["health/pool", "metrics", "hello", "livez", "readyz"] {
-            searched.push((path.to_owned(), http_get(&ip, 9187, path)));
+            searched.push((path.to_owned(), http_get(&ip, 19187, path)));
         }
     }
     let operator = test.cluster.kubectl(["--namespace=weir-system", "logs", "deployment/weir"]);

@@ -33,7 +33,7 @@ fn psql_reads_what_it_wrote_through_the_sidecar() {
         .as_str()
         .expect("text")
         .to_owned();
-    assert!(url.contains("@127.0.0.1:6432/") && !url.contains(&test.password), "{url}");
+    assert!(url.contains("@127.0.0.1:16432/") && !url.contains(&test.password), "{url}");
 }
 
 #[test]

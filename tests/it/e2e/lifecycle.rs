@@ -53,7 +53,7 @@ spec:
       containers:
       - name: app
         image: {CLIENT}
-        command: ["/bin/sh", "-c", "echo $DATABASE_URL; psql -h 127.0.0.1 -p 6432 -U {0} {0} -Atc 'select n from migrated'"]
+        command: ["/bin/sh", "-c", "echo $DATABASE_URL; psql -h 127.0.0.1 -p 16432 -U {0} {0} -Atc 'select n from migrated'"]
         env: [{{name: DATABASE_URL, value: {url:?}}}]
 "#,
         test.database

@@ -8,7 +8,7 @@ fn a_literal_goes_to_the_sidecar_as_it_was_and_to_the_application_redirected() {
     assert_eq!(
         environment(&pod),
         [
-            "DATABASE_URL=postgres://app:weir@127.0.0.1:6432/orders?sslmode=disable",
+            "DATABASE_URL=postgres://app:weir@127.0.0.1:16432/orders?sslmode=disable",
             "DATABASE_POOL_MIN=5",
             "DATABASE_POOL_MAX=20",
             "DATABASE_POOL_IDLE_TIMEOUT=30000",
@@ -21,8 +21,8 @@ fn a_literal_goes_to_the_sidecar_as_it_was_and_to_the_application_redirected() {
     assert_eq!(settings(&pod).placeholders, None);
     let expected = Injected {
         generation: 3,
-        listen: Some(6432),
-        control: 9187,
+        listen: Some(16432),
+        control: 19187,
         max: 20,
         kept: vec![],
         left_alone: vec![],
@@ -36,7 +36,7 @@ fn the_declared_client_gets_its_own_parameters() {
     let pod = injected(&literal(&format!("{URL}?schema=x&connection_limit=50")), &pool_for("prisma"));
     assert_eq!(
         environment(&pod)[0],
-        "DATABASE_URL=postgres://app:weir@127.0.0.1:6432/orders?schema=x&connection_limit=50&sslmode=disable\
+        "DATABASE_URL=postgres://app:weir@127.0.0.1:16432/orders?schema=x&connection_limit=50&sslmode=disable\
          &max_idle_connection_lifetime=30&connect_timeout=10&pool_timeout=10&max_connection_lifetime=1800"
     );
     assert_eq!(note(&pod).kept, ["connection_limit"]);
@@ -45,7 +45,7 @@ fn the_declared_client_gets_its_own_parameters() {
     let pod = injected(&literal(URL), &pool_for("libpq"));
     assert_eq!(
         environment(&pod)[0],
-        "DATABASE_URL=postgres://app:weir@127.0.0.1:6432/orders?sslmode=disable&connect_timeout=10"
+        "DATABASE_URL=postgres://app:weir@127.0.0.1:16432/orders?sslmode=disable&connect_timeout=10"
     );
 }
 
@@ -61,7 +61,7 @@ fn a_key_of_a_secret_becomes_a_file_of_the_sidecar() {
         environment(&pod)[..2],
         [
             "A=b",
-            "DATABASE_URL=postgresql://a%20b:weir@127.0.0.1:6432/d$$1?sslmode=disable&connection_limit=20\
+            "DATABASE_URL=postgresql://a%20b:weir@127.0.0.1:16432/d$$1?sslmode=disable&connection_limit=20\
              &max_idle_connection_lifetime=30&connect_timeout=10&pool_timeout=10&max_connection_lifetime=1800"
         ]
     );
@@ -82,7 +82,7 @@ fn a_key_of_a_config_map_does_too() {
     let volume =
         json!({"name": "weir-orders-url", "configMap": {"name": "db", "items": [{"key": "u", "path": "url"}]}});
     assert_eq!(pod["spec"]["volumes"][2], volume);
-    assert_eq!(environment(&pod)[0], "DATABASE_URL=postgresql://weir:weir@127.0.0.1:6432/weir?sslmode=disable");
+    assert_eq!(environment(&pod)[0], "DATABASE_URL=postgresql://weir:weir@127.0.0.1:16432/weir?sslmode=disable");
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn every_container_that_has_the_variable_is_pointed_at_the_pool() {
     before["spec"]["initContainers"] =
         json!([{"name": "migrate", "env": variable}, {"name": "proxy", "restartPolicy": "Always", "env": variable}]);
     let pod = injected(&before, &pool_for("libpq"));
-    let bare = ["DATABASE_URL=postgres://app:weir@127.0.0.1:6432/orders?sslmode=disable"];
+    let bare = ["DATABASE_URL=postgres://app:weir@127.0.0.1:16432/orders?sslmode=disable"];
     let spec = &pod["spec"];
     assert_eq!(spec["initContainers"][0]["name"], "weir-orders");
     assert_eq!(variables(&spec["initContainers"][1]), bare, "psql and migration tools refuse pool parameters");
@@ -136,7 +136,7 @@ fn what_the_user_set_is_kept_and_lowers_the_limits() {
 #[test]
 fn a_dollar_survives_the_kubelet() {
     let pod = injected(&literal("postgres://a$$b:p$$c@db/x$$?o=$1"), &pool());
-    assert_eq!(environment(&pod)[0], "DATABASE_URL=postgres://a$$b:weir@127.0.0.1:6432/x$$?o=$1&sslmode=disable");
+    assert_eq!(environment(&pod)[0], "DATABASE_URL=postgres://a$$b:weir@127.0.0.1:16432/x$$?o=$1&sslmode=disable");
     let ours = variables(&pod["spec"]["initContainers"][0]);
     assert!(ours.contains(&"WEIR_DATABASE_URL=postgres://a$$b:p$$c@db/x$$?o=$1".to_owned()));
 }
@@ -146,20 +146,20 @@ fn ports_that_the_pod_uses_are_left_to_it() {
     let mut before = pod(json!([
         {
             "name": "app",
-            "env": [{"name": "DATABASE_URL", "value": "postgres://u@127.0.0.1:6434/app"}],
-            "ports": [{"containerPort": 6432}, {"containerPort": 9187, "name": "metrics"}],
-            "readinessProbe": {"httpGet": {"port": 9188}},
+            "env": [{"name": "DATABASE_URL", "value": "postgres://u@127.0.0.1:16434/app"}],
+            "ports": [{"containerPort": 16432}, {"containerPort": 19187, "name": "metrics"}],
+            "readinessProbe": {"httpGet": {"port": 19188}},
             "livenessProbe": {"tcpSocket": {"port": "metrics"}},
         },
     ]));
-    before["spec"]["initContainers"] = json!([{"name": "proxy", "ports": [{"containerPort": 6433}]}]);
+    before["spec"]["initContainers"] = json!([{"name": "proxy", "ports": [{"containerPort": 16433}]}]);
     let pod = injected(&before, &pool());
-    assert_eq!((note(&pod).listen, note(&pod).control), (Some(6435), 9189));
+    assert_eq!((note(&pod).listen, note(&pod).control), (Some(16435), 19189));
     let ours = &pod["spec"]["initContainers"][0];
-    assert_eq!(ours["ports"], json!([{"name": "weir-control", "containerPort": 9189, "protocol": "TCP"}]));
+    assert_eq!(ours["ports"], json!([{"name": "weir-control", "containerPort": 19189, "protocol": "TCP"}]));
     let variables = variables(ours);
-    assert!(variables.contains(&"WEIR_LISTEN=127.0.0.1:6435".to_owned()), "{variables:?}");
-    assert!(variables.contains(&"WEIR_CONTROL=[::]:9189".to_owned()), "{variables:?}");
+    assert!(variables.contains(&"WEIR_LISTEN=127.0.0.1:16435".to_owned()), "{variables:?}");
+    assert!(variables.contains(&"WEIR_CONTROL=[::]:19189".to_owned()), "{variables:?}");
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn operators_mean_what_they_mean_to_the_api_server() {
 #[test]
 fn an_instance_has_the_note_and_the_container() {
     let pod = injected(&literal(URL), &pool());
-    assert_eq!(instance(&pod, "orders").map(|note| note.control), Some(9187));
+    assert_eq!(instance(&pod, "orders").map(|note| note.control), Some(19187));
     assert_eq!(instance(&pod, "other"), None);
     assert_eq!(instance(&literal(URL), "orders"), None);
     let mut without = pod.clone();

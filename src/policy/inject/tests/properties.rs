@@ -46,7 +46,8 @@ fn container(prefix: &'static str, variable: Value) -> impl Strategy<Value = Val
         any::<prop::sample::Index>(),
         prop::bool::weighted(0.6),
     ));
-    let ports = prop::option::of(prop::collection::vec(prop::sample::select(vec![6432, 6433, 9187, 9188, 8080]), 0..3));
+    let ports =
+        prop::option::of(prop::collection::vec(prop::sample::select(vec![16432, 16433, 19187, 19188, 8080]), 0..3));
     let resources = prop::option::of(prop::sample::select(vec![
         json!({}),
         json!({"requests": {"cpu": "1"}}),

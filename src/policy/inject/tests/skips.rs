@@ -19,7 +19,7 @@ fn cases() -> Vec<(SkipReason, Value)> {
     let value = |text: &str| app(json!([{"name": "DATABASE_URL", "value": text}]));
     let from = |from: Value| app(json!([{"name": "DATABASE_URL", "valueFrom": from}]));
     let beside = |name: &str, value: &str| app(json!([url, {"name": name, "value": value}]));
-    let note = json!({"weir.dev/injected.orders": json!({"generation": 1, "listen": 6432, "control": 9187, "max": 5}).to_string()});
+    let note = json!({"weir.dev/injected.orders": json!({"generation": 1, "listen": 16432, "control": 19187, "max": 5}).to_string()});
     let ports: Vec<_> = (6_432..=65_535).map(|port| json!({"containerPort": port})).collect();
     vec![
         (OptedOut, with(literal(URL), "/metadata/annotations", json!({"weir.dev/inject": "false"}))),
