@@ -12,6 +12,8 @@ mod canary;
 mod clients;
 #[path = "e2e/lifecycle.rs"]
 mod lifecycle;
+#[path = "support/pools.rs"]
+mod pools;
 #[path = "e2e/refusals.rs"]
 mod refusals;
 #[path = "e2e/workloads.rs"]
@@ -20,6 +22,7 @@ mod workloads;
 use std::sync::Once;
 
 use cluster::{A_MINUTE, Cluster, Test, eventually};
+use pools::{condition, pool};
 use serde_json::Value;
 
 /// The cluster with Weir and the images of the workloads in it.
@@ -33,42 +36,9 @@ fn weir() -> &'static Cluster {
     cluster
 }
 
-/// Applies a pool for pods with `app: <name>` and waits until its webhook entry is in force. `spec` is indented by two.
-fn pool(test: &Test, name: &str, spec: &str) {
-    test.apply(&format!(
-        r"
-apiVersion: weir.dev/v1alpha1
-kind: ConnectionPool
-metadata: {{name: {name}}}
-spec:
-  profile: test
-  selector: {{matchLabels: {{app: {name}}}}}
-{spec}
-"
-    ));
-    test.kubectl(["wait", "--for=condition=Ready", &format!("connectionpool/{name}"), "--timeout=60s"]);
-}
-
-/// A condition of a pool as `status reason message`, once its generation is that of the spec.
-fn condition(test: &Test, pool: &str, kind: &str) -> Result<(String, String, String), String> {
-    let object = test.get("connectionpool", pool);
-    let found = object["status"]["conditions"].as_array().into_iter().flatten().find(|c| c["type"] == kind);
-    let found = found.ok_or_else(|| format!("no condition {kind} in {}", object["status"]))?;
-    if found["observedGeneration"] != object["metadata"]["generation"] {
-        return Err(format!("{kind} speaks of an older generation"));
-    }
-    let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
-    Ok((text("status"), text("reason"), text("message")))
-}
-
-/// Waits until a condition has this status and reason, and returns its message.
+/// Waits for a condition as long as anything may take here.
 fn awaits(test: &Test, pool: &str, kind: &str, status: &str, reason: &str) -> String {
-    eventually(&format!("{kind} of {pool} is {status} with {reason}"), A_MINUTE, || {
-        match condition(test, pool, kind)? {
-            (s, r, message) if s == status && r == reason => Ok(message),
-            other => Err(format!("it is {other:?}")),
-        }
-    })
+    pools::awaits(test, pool, kind, status, reason, A_MINUTE)
 }
 
 /// Waits for a pod to end well, and returns the log of its container `app`.

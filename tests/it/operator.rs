@@ -7,6 +7,8 @@ mod cluster;
 
 #[path = "operator/alone.rs"]
 mod alone;
+#[path = "support/pools.rs"]
+mod pools;
 #[path = "operator/probes.rs"]
 mod probes;
 
@@ -14,6 +16,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use cluster::{A_MINUTE, Cluster, Test, eventually};
+use pools::{awaits, pool};
 use serde_json::Value;
 
 /// A program that runs for ever in a pod; any image will do.
@@ -31,27 +34,6 @@ fn weir() -> &'static Cluster {
     cluster
 }
 
-/// Applies a pool for pods with `app: <name>`. `spec` is indented by two.
-fn apply_pool(test: &Test, name: &str, spec: &str) {
-    test.apply(&format!(
-        r"
-apiVersion: weir.dev/v1alpha1
-kind: ConnectionPool
-metadata: {{name: {name}}}
-spec:
-  profile: test
-  selector: {{matchLabels: {{app: {name}}}}}
-{spec}
-"
-    ));
-}
-
-/// As [`apply_pool`], and waits until its entry is in force.
-fn pool(test: &Test, name: &str, spec: &str) {
-    apply_pool(test, name, spec);
-    test.kubectl(["wait", "--for=condition=Ready", &format!("connectionpool/{name}"), "--timeout=60s"]);
-}
-
 /// A pod that waits; it is created, whatever becomes of it.
 fn pod(test: &Test, name: &str, app: &str) -> Result<String, String> {
     test.try_apply(&format!(
@@ -65,24 +47,6 @@ spec:
   - {{name: app, image: {IMAGE}, command: [sleep, "1000"], env: [{{name: DATABASE_URL, value: "postgres://u:p@db/shop"}}]}}
 "#
     ))
-}
-
-/// Waits until a condition has this status and reason for the current generation; returns its message.
-fn awaits(test: &Test, pool: &str, kind: &str, status: &str, reason: &str, limit: Duration) -> String {
-    eventually(&format!("{kind} of {pool} is {status} with {reason}"), limit, || {
-        let object = test.get("connectionpool", pool);
-        let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
-        let found = conditions.clone().find(|condition| condition["type"] == kind);
-        match found {
-            Some(found) if found["observedGeneration"] != object["metadata"]["generation"] => {
-                Err("it is older".to_owned())
-            }
-            Some(found) if found["status"] == status && found["reason"] == reason => {
-                Ok(found["message"].as_str().unwrap_or_default().to_owned())
-            }
-            other => Err(format!("it is {other:?}")),
-        }
-    })
 }
 
 fn awaits_event(test: &Test, kind: &str, name: &str, reason: &str) -> String {
