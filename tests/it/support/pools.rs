@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::cluster::{Test, eventually};
 
-/// Applies a pool for pods with `app: <name>`. `spec` is indented by two.
-pub fn apply_pool(test: &Test, name: &str, spec: &str) {
+/// Applies a pool for pods with `app: <name>`, and waits until its webhook entry is in force. `spec` is indented by two.
+pub fn pool(test: &Test, name: &str, spec: &str) {
     test.apply(&format!(
         r"
 apiVersion: weir.dev/v1alpha1
@@ -19,11 +19,6 @@ spec:
 {spec}
 "
     ));
-}
-
-/// As [`apply_pool`], and waits until its webhook entry is in force.
-pub fn pool(test: &Test, name: &str, spec: &str) {
-    apply_pool(test, name, spec);
     test.kubectl(["wait", "--for=condition=Ready", &format!("connectionpool/{name}"), "--timeout=60s"]);
 }
 
