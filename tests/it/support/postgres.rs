@@ -108,9 +108,7 @@ impl Postgres {
             chown(&directory, Some(user), Some(group)).unwrap();
         }
         let data = directory.join("data");
-        run(command("initdb")
-            .args(["-N", "-A", "trust", "-U", SUPERUSER, "-E", "UTF8", "--no-instructions", "-D"])
-            .arg(&data));
+        run(command("initdb").args(["-N", "-A", "trust", "-U", SUPERUSER, "-E", "UTF8", "-D"]).arg(&data));
         // Free a moment ago; PostgreSQL itself can't choose one.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let configuration = format!(
