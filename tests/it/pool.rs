@@ -29,5 +29,9 @@ mod limits;
 mod login;
 #[path = "pool/lost.rs"]
 mod lost;
+#[path = "pool/pieces.rs"]
+mod pieces;
 #[path = "pool/programs.rs"]
 mod programs;
+#[path = "pool/roles.rs"]
+mod roles;
