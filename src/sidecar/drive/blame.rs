@@ -21,6 +21,12 @@ pub fn unknown(target: &Target, why: &str) -> Refusal {
         .hint("Check the host of the connection URL, and the pod's DNS.")
 }
 
+/// The act that the journal could not announce is not done.
+pub fn unwritten() -> Refusal {
+    fatal(*b"58030", "no server connection is opened while the pool's journal can't be written")
+        .hint("Look at the sidecar's log: the node's disk, or the pod's share of it, may be full.")
+}
+
 /// A host's name in quotes. What no host is called may be the rest of a password that was cut at an unencoded `@`.
 fn shown(name: &str) -> String {
     let usual = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':');

@@ -77,9 +77,16 @@ impl Loop {
     /// Connects to the `tried`-th address. False when nothing more can be begun now.
     fn open(&mut self, tried: usize) -> bool {
         let Some(address) = self.resolver.address(tried) else { return false };
-        let Some(attempt) = self.books.begin(self.now, address.socket) else {
-            self.due_look();
-            return false;
+        let attempt = match self.books.begin(self.now, address.socket) {
+            Ok(Some(attempt)) => attempt,
+            Ok(None) => {
+                self.due_look();
+                return false;
+            }
+            Err(_) => {
+                self.failed(blame::unwritten());
+                return false;
+            }
         };
         let timeout = self.target.connect_timeout.unwrap_or(self.limits.connection_timeout);
         let at = self.servers.vacant_key();
@@ -257,7 +264,7 @@ impl Loop {
     fn logged_in(&mut self, j: usize, logged_in: LoggedIn) {
         let Some(server) = self.servers.get_mut(j) else { return };
         if !self.books.connected(server.attempt, logged_in.pid) {
-            return self.login_failed(j, fatal(*b"58030", "the pool's journal can't be written"));
+            return self.login_failed(j, blame::unwritten());
         }
         let parameters: Parameters = logged_in.parameters.iter().map(|(name, value)| (name, value)).collect();
         server.parameters = self.identities.share(parameters.clone());
@@ -340,6 +347,10 @@ impl Loop {
         let cause = Cause::new(refusal);
         let random = self.random();
         self.backoff.failed(cause.clone(), self.now, random);
+        if let Some(until) = self.backoff.pause(self.now) {
+            // Nothing else may happen until then.
+            self.due(until);
+        }
         self.restless = true;
         if cause.passing || self.open > 0 {
             return;

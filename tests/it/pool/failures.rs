@@ -168,3 +168,9 @@ fn an_address_of_the_url_goes_before_its_name() {
     pooler.send(Command::Target(Arc::new(url)));
     assert_eq!(Raw::log_in(pooler.port, &database.name, &[]).unwrap().value("SELECT 1"), "1");
 }
+
+#[test]
+fn a_failed_look_up_is_tried_again_without_a_client() {
+    let pooler = Pooler::start("postgres://app@no-such-host.invalid/app", short(1, 2), Release::AtDisconnect);
+    eventually("another look-up", || pooler.login_failures() > 2);
+}
