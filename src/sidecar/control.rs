@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::figures::{Command, Commander, Request};
 use super::target::Target;
@@ -36,6 +36,12 @@ const TICK: Duration = Duration::from_secs(1);
 /// What open transactions get after SIGTERM: Kubernetes' default of `terminationGracePeriodSeconds` (30 s) less what it takes to say
 /// goodbye. As a native sidecar the process is only stopped once the application's containers have ended.
 const DRAIN_GRACE: Duration = Duration::from_secs(25);
+
+/// A loop that does not turn for so long has stopped for good. Nothing probes the container's liveness, since a probe that fails on
+/// a busy node would cut every query off; so the process ends itself, and the kubelet starts it again.
+pub const LOOP_STOPPED: Duration = Duration::from_secs(30);
+/// For the last words: whoever holds the log may be what the loop waits for.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The look-ups' threads only wait for the resolver.
 const RESOLVER_THREADS: usize = 4;
@@ -54,6 +60,8 @@ pub struct Control {
     pub requests: UnboundedReceiver<Request>,
     /// The URL file, where there is one, and how to read it.
     pub url_file: Option<(UrlFile, ReadTarget)>,
+    /// The process is aborted once the loop has not turned for so long: [`LOOP_STOPPED`].
+    pub loop_stopped: Duration,
 }
 
 /// Why the thread did not start.
@@ -106,11 +114,20 @@ impl Control {
                 never = ticking => match never {},
                 never = stopping => match never {},
                 () = resolving => {}
+                () = panel.stopped(self.loop_stopped) => abort(self.loop_stopped).await,
             }
         });
         // Without waiting for a look-up that is stuck: the process is to end now.
         runtime.shutdown_background();
     }
+}
+
+async fn abort(bound: Duration) {
+    let said = tokio::task::spawn_blocking(move || {
+        tracing::error!(?bound, "the loop has stopped: the process ends, to be started again");
+    });
+    let _ = timeout(LAST_WORDS, said).await;
+    std::process::abort();
 }
 
 /// A sidecar without its control thread could neither be probed nor stopped nor follow a rotated password.
@@ -175,3 +192,6 @@ async fn stop(panel: &Panel, mut signals: Signals, commander: &Commander) -> std
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,9 +7,10 @@
 //! - Clients: `front` lets them in, `pair` finds them a server connection, `traffic` passes the bytes, `leave` lets them go.
 //! - Server connections: `open` connects and logs in, `errands` runs our own statements, `back` has those without a client.
 //! - Beside these: `cancel` (cancel requests), `upkeep` (time, demand, commands, the end), `books` (charges and journal), `resolve`
-//!   (addresses) and `peer` (one socket).
+//!   (addresses), `blame` (what is said when there is no server) and `peer` (one socket).
 
 mod back;
+mod blame;
 mod books;
 mod cancel;
 mod errands;

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::boot::{Boot, BootError};
 use super::config::{Config, ConfigError, UrlSource};
-use super::control::{Control, ControlError, Panel, ReadTarget, UrlFile, UrlFileError};
+use super::control::{Control, ControlError, LOOP_STOPPED, Panel, ReadTarget, UrlFile, UrlFileError};
 use super::drive::{self, Final, Start};
 use super::figures::{Figures, commands};
 use super::harden::harden;
@@ -149,7 +149,8 @@ fn serve() -> Result<Final, RunError> {
     let (asks, requests) = unbounded_channel();
     let panel = Panel::new(boot, leader, &config.settings, Arc::clone(&figures), commander.clone());
     let read: ReadTarget = Box::new(move |url| read_target(url).map_err(|error| telemetry::chain(&error)));
-    let control = Control { panel, commander, requests, url_file: url_file.map(|file| (file, read)) };
+    let url_file = url_file.map(|file| (file, read));
+    let control = Control { panel, commander, requests, url_file, loop_stopped: LOOP_STOPPED };
     let control = control.start(control_listener)?;
 
     let end = drive::run(Start {

@@ -10,7 +10,7 @@ use super::login::Login;
 use super::tls::Negotiation;
 
 pub use errand::{Errand, Reply, report};
-pub use wardrobe::{discard, dress, query};
+pub use wardrobe::{discard, dress, dress_again, query};
 
 /// Where a server connection is.
 #[derive(Debug)]

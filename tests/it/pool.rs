@@ -1,6 +1,8 @@
 //! The data plane against a real PostgreSQL.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+#[path = "support/dice.rs"]
+mod dice;
 #[path = "support/pooler.rs"]
 mod pooler;
 #[path = "support/postgres.rs"]
@@ -13,6 +15,8 @@ mod servers;
 
 #[path = "pool/cancel.rs"]
 mod cancel;
+#[path = "pool/chaos.rs"]
+mod chaos;
 #[path = "pool/differential.rs"]
 mod differential;
 #[path = "pool/drain.rs"]
@@ -29,5 +33,9 @@ mod limits;
 mod login;
 #[path = "pool/lost.rs"]
 mod lost;
+#[path = "pool/pieces.rs"]
+mod pieces;
 #[path = "pool/programs.rs"]
 mod programs;
+#[path = "pool/roles.rs"]
+mod roles;

@@ -38,6 +38,19 @@ impl Heartbeat {
         beats
     }
 
+    /// Ends once the loop has not turned for `bound`: it then neither serves clients nor can be told to stop.
+    pub(super) async fn stops(&self, bound: Duration) {
+        loop {
+            let before = self.figures.turns.load(Ordering::Relaxed);
+            self.commander.wake();
+            sleep(bound).await;
+            // After the whole process stood still (a frozen cgroup) the loop gets its chance first.
+            if self.figures.turns.load(Ordering::Relaxed) == before && !self.await_turn().await {
+                return;
+            }
+        }
+    }
+
     async fn await_turn(&self) -> bool {
         let before = self.figures.turns.load(Ordering::Relaxed);
         self.commander.wake();
@@ -81,5 +94,22 @@ mod tests {
         let (beats, ()) = tokio::join!(heart.beats(), turning);
         assert!(beats);
         assert!(heart.beats().await, "and stands for half a second");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_is_told_once_the_bound_is_over_and_not_while_it_turns() {
+        let (commander, _commands) = commands().unwrap();
+        let figures = Arc::new(Figures::default());
+        let heart = Heartbeat::new(Arc::clone(&figures), commander);
+        let (bound, start) = (Duration::from_secs(30), Instant::now());
+        let turning = async {
+            for _ in 0..100 {
+                sleep(Duration::from_secs(10)).await;
+                figures.turns.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let ((), ()) = tokio::join!(heart.stops(bound), turning);
+        let told = start.elapsed().saturating_sub(Duration::from_secs(1000));
+        assert!(told > Duration::ZERO && told <= 2 * bound + PATIENCE, "{told:?}");
     }
 }

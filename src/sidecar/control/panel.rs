@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -78,6 +79,11 @@ impl Panel {
     /// Whether the loop turns.
     pub(super) async fn alive(&self) -> bool {
         self.heartbeat.beats().await
+    }
+
+    /// Ends once the loop has stopped for `bound`.
+    pub(super) async fn stopped(&self, bound: Duration) {
+        self.heartbeat.stops(bound).await;
     }
 
     /// Whether the listener takes clients.

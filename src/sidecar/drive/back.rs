@@ -28,6 +28,8 @@ impl Loop {
             return;
         }
         server.phase = Phase::Draining;
+        // What is left may be less than what was waited for on the client's behalf, and then no event would tell of it.
+        server.peer.low_water(0);
         let fate = server.exchange.abandon();
         server.deadline = Some(self.now + DRAIN_TIMEOUT);
         self.due(self.now + DRAIN_TIMEOUT);

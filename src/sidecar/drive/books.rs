@@ -28,15 +28,15 @@ impl Books {
         self.account.serve(addresses, self.time(now));
     }
 
-    /// The permission to connect, written down. `None` when as much is charged as may be, or when it can't be written. Where all
-    /// that is charged is lost, one that only looks.
-    pub fn begin(&mut self, now: Instant, address: SocketAddr) -> Option<Attempt> {
+    /// The permission to connect, written down. `None` when as much is charged as may be. Where all that is charged is lost, one
+    /// that only looks.
+    pub fn begin(&mut self, now: Instant, address: SocketAddr) -> Result<Option<Attempt>, JournalError> {
         let time = self.time(now);
         let permission = match self.account.begin(time, address) {
             Ok(None) => self.account.begin_looking(time, address),
             other => other,
         };
-        permission.inspect_err(report).ok().flatten()
+        permission.inspect_err(report)
     }
 
     /// False: the connection must be closed unused.

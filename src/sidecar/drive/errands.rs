@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Loop;
 use super::peer::Gone;
 use crate::sidecar::charge::{Answer, Identity as Backend, identify_without_system};
-use crate::sidecar::server::{Errand, Phase, Purpose, Reply, dress, query};
+use crate::sidecar::server::{Errand, Phase, Purpose, Reply, dress_again, query};
 use crate::sidecar::wire::Parameters;
 
 const ERRAND_TIMEOUT: Duration = Duration::from_secs(30);
@@ -39,7 +39,8 @@ impl Loop {
         match purpose {
             Purpose::Identify => self.identified(j, &replies, false),
             Purpose::IdentifyAgain => self.identified(j, &replies, true),
-            Purpose::Dress | Purpose::DressAgain => self.dressed(j, &replies),
+            Purpose::Dress => self.dressed(j, &replies, false),
+            Purpose::DressAgain => self.dressed(j, &replies, true),
             Purpose::Reset => self.was_reset(j, &replies),
             Purpose::Look => self.looked(j, &replies),
         }
@@ -72,7 +73,7 @@ impl Loop {
     }
 
     /// A client waited for its start-up parameters.
-    pub(super) fn dressed(&mut self, j: usize, replies: &[Reply]) {
+    pub(super) fn dressed(&mut self, j: usize, replies: &[Reply], again: bool) {
         let Some(server) = self.servers.get_mut(j) else { return };
         let client = server.client.and_then(|i| Some((i, self.clients.get(i)?)));
         let Some((i, client)) = client else {
@@ -85,8 +86,11 @@ impl Loop {
                 server.dressed.clone_from(&identity);
                 server.phase = Phase::Attached;
                 server.deadline = None;
-                self.fashion = identity;
-                self.learn(j);
+                if !again {
+                    // Else it may also report what the client has set itself.
+                    self.fashion = identity;
+                    self.learn(j);
+                }
                 self.correct(i, j);
                 self.pump_client(i);
             }
@@ -101,15 +105,15 @@ impl Loop {
         }
     }
 
-    /// The name that we logged in by has come back: the client has reset all settings, or discarded everything, and expects its own
-    /// start-up parameters then, as from a start-up packet.
+    /// The name that we logged in by has come back: the client has reset this setting or all, or discarded everything, and expects its
+    /// own start-up parameters then, as from a start-up packet.
     pub(super) fn dress_again(&mut self, i: usize, j: usize) {
         let Some(identity) = self.clients.get(i).and_then(|client| client.identity.clone()) else { return };
         if let Some(server) = self.servers.get_mut(j) {
             (server.bare, server.dressed) = (false, None);
         }
         self.out.clear();
-        let statements = dress(None, &identity.parameters, &mut self.out);
+        let statements = dress_again(&identity.parameters, &mut self.out);
         self.send_errand(j, statements, Purpose::DressAgain);
     }
 

@@ -9,17 +9,18 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
 
+use super::blame;
 use super::cancel::Canceling;
 use super::peer::{Gone, Peer};
 use super::resolve::{Address, Lookup};
 use super::{Loop, SERVER, Server};
 use crate::sidecar::charge::identify;
 use crate::sidecar::client::Phase as Client;
-use crate::sidecar::login::{LoggedIn, Login, LoginError};
+use crate::sidecar::login::{LoggedIn, Login};
 use crate::sidecar::pool::{self, Cause, Counts};
 use crate::sidecar::server::{Phase, Purpose, dress, query};
-use crate::sidecar::target::Keepalive;
-use crate::sidecar::tls::{Negotiation, TlsError, Transport};
+use crate::sidecar::target::{Keepalive, Target};
+use crate::sidecar::tls::{Negotiation, Transport};
 use crate::sidecar::wire::{Exchange, Parameters, Refusal, fatal};
 
 /// Silence that ends a server connection where the URL says nothing: the kernel's default is two hours, and no data that a dead
@@ -48,8 +49,7 @@ impl Loop {
             Lookup::Ready => {}
             Lookup::Waiting(until) => return self.due(until),
             Lookup::Failed(why) => {
-                let refusal = fatal(*b"08001", format!("could not look the database's host up: {why}"));
-                return self.failed(refusal);
+                return self.failed(blame::unknown(&self.target, &why));
             }
         }
         self.books.serve(&self.resolver.addresses(), self.now);
@@ -77,9 +77,16 @@ impl Loop {
     /// Connects to the `tried`-th address. False when nothing more can be begun now.
     fn open(&mut self, tried: usize) -> bool {
         let Some(address) = self.resolver.address(tried) else { return false };
-        let Some(attempt) = self.books.begin(self.now, address.socket) else {
-            self.due_look();
-            return false;
+        let attempt = match self.books.begin(self.now, address.socket) {
+            Ok(Some(attempt)) => attempt,
+            Ok(None) => {
+                self.due_look();
+                return false;
+            }
+            Err(_) => {
+                self.failed(blame::unwritten());
+                return false;
+            }
         };
         let timeout = self.target.connect_timeout.unwrap_or(self.limits.connection_timeout);
         let at = self.servers.vacant_key();
@@ -92,7 +99,8 @@ impl Loop {
             Ok(peer) => peer,
             Err(error) => {
                 self.books.refused(attempt);
-                self.connect_failed(address, tried, error);
+                let target = Arc::clone(&self.target);
+                self.connect_failed(&target, address, tried, error);
                 return false;
             }
         };
@@ -129,11 +137,10 @@ impl Loop {
     pub(super) fn connected(&mut self, j: usize, flags: EventFlags) {
         let Some(server) = self.servers.get_mut(j) else { return };
         if let Err(error) = server.peer.connected(&self.epoll) {
-            let (attempt, address, tried) = (server.attempt, server.address, server.tried);
-            drop(self.servers.try_remove(j));
+            let Some(server) = self.servers.try_remove(j) else { return };
             self.opening -= 1;
-            self.books.refused(attempt);
-            return self.connect_failed(address, tried, error);
+            self.books.refused(server.attempt);
+            return self.connect_failed(&server.target, server.address, server.tried, error);
         }
         if !flags.contains(EventFlags::OUT) {
             return;
@@ -154,8 +161,11 @@ impl Loop {
         }
     }
 
-    fn connect_failed(&mut self, address: Address, tried: usize, error: Errno) {
+    fn connect_failed(&mut self, target: &Arc<Target>, address: Address, tried: usize, error: Errno) {
         self.restless = true;
+        if !Arc::ptr_eq(target, &self.target) {
+            return;
+        }
         if matches!(error, Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) {
             // Our own shortage says nothing of the server.
             return self.failed(fatal(*b"53000", format!("could not make a socket: {error}")));
@@ -163,9 +173,8 @@ impl Loop {
         if self.open(tried + 1) {
             return;
         }
-        let port = address.socket.port();
         self.failed(
-            fatal(*b"08001", format!("could not connect to the database, port {port}: {error}"))
+            blame::unreachable(*b"08001", target, address, error)
                 .hint("Check that PostgreSQL runs and that the pod can reach it."),
         );
     }
@@ -184,7 +193,8 @@ impl Loop {
         match negotiation.answer(data) {
             Ok(transport) => server.transport = transport,
             Err(error) => {
-                self.login_failed(j, tls_refusal(&error));
+                let refusal = blame::tls(&server.target, server.address, &error);
+                self.login_failed(j, refusal);
                 return Ok(false);
             }
         }
@@ -220,7 +230,8 @@ impl Loop {
             server.transport.drain(&mut self.cipher);
             server.peer.write(&self.epoll, &self.cipher)?;
             if let Err(error) = done {
-                self.login_failed(j, tls_refusal(&error));
+                let refusal = blame::tls(&server.target, server.address, &error);
+                self.login_failed(j, refusal);
                 return Ok(false);
             }
             server.peer.hold(&self.plain);
@@ -243,7 +254,8 @@ impl Loop {
                 Ok(true)
             }
             Err(error) => {
-                self.login_failed(j, login_refusal(&error));
+                let refusal = blame::login(&server.target, server.address, &error);
+                self.login_failed(j, refusal);
                 Ok(false)
             }
         }
@@ -252,7 +264,7 @@ impl Loop {
     fn logged_in(&mut self, j: usize, logged_in: LoggedIn) {
         let Some(server) = self.servers.get_mut(j) else { return };
         if !self.books.connected(server.attempt, logged_in.pid) {
-            return self.login_failed(j, fatal(*b"58030", "the pool's journal can't be written"));
+            return self.login_failed(j, blame::unwritten());
         }
         let parameters: Parameters = logged_in.parameters.iter().map(|(name, value)| (name, value)).collect();
         server.parameters = self.identities.share(parameters.clone());
@@ -297,7 +309,10 @@ impl Loop {
             Gone::Broken => self.books.lost(server.attempt),
         }
         self.due_look();
-        self.failed(fatal(*b"08006", "PostgreSQL closed the connection during the login"));
+        if Arc::ptr_eq(&server.target, &self.target) {
+            let why = "it closed the connection during the login";
+            self.failed(blame::unreachable(*b"08006", &server.target, server.address, why));
+        }
     }
 
     pub(super) fn login_too_late(&mut self, j: usize) {
@@ -307,16 +322,22 @@ impl Loop {
                 self.opening -= 1;
                 self.books.lost(server.attempt);
                 self.due_look();
-                self.connect_failed(server.address, server.tried, Errno::TIMEDOUT);
+                self.connect_failed(&server.target, server.address, server.tried, Errno::TIMEDOUT);
             }
             return;
         }
-        self.login_failed(j, fatal(*b"08006", "the login at PostgreSQL took too long"));
+        let Some(server) = self.servers.get(j) else { return };
+        let refusal = blame::unreachable(*b"08006", &server.target, server.address, "the login took too long");
+        self.login_failed(j, refusal);
     }
 
     fn login_failed(&mut self, j: usize, refusal: Refusal) {
+        // What an earlier URL led to says nothing of the one in force.
+        let current = self.servers.get(j).is_some_and(|server| Arc::ptr_eq(&server.target, &self.target));
         self.dismiss(j);
-        self.failed(refusal);
+        if current {
+            self.failed(refusal);
+        }
     }
 
     /// A login failed: a pause before the next, and an error for those whom waiting does not help.
@@ -326,6 +347,10 @@ impl Loop {
         let cause = Cause::new(refusal);
         let random = self.random();
         self.backoff.failed(cause.clone(), self.now, random);
+        if let Some(until) = self.backoff.pause(self.now) {
+            // Nothing else may happen until then.
+            self.due(until);
+        }
         self.restless = true;
         if cause.passing || self.open > 0 {
             return;
@@ -335,23 +360,6 @@ impl Loop {
         for i in waiting {
             self.refuse(i, &cause.refusal);
         }
-    }
-}
-
-fn tls_refusal(error: &TlsError) -> Refusal {
-    // The class of connection exceptions; but waiting does not help.
-    fatal(*b"08004", error.to_string())
-}
-
-fn login_refusal(error: &LoginError) -> Refusal {
-    match error {
-        LoginError::Refused(error) => Refusal {
-            code: error.sqlstate,
-            message: error.message.clone(),
-            detail: error.detail.clone(),
-            hint: error.hint.clone(),
-        },
-        other => fatal(other.sqlstate(), other.to_string()),
     }
 }
 

@@ -22,7 +22,13 @@ impl Loop {
                 [] => {}
                 [b'X', ..] => self.close(i, true),
                 // Not worth a server connection yet.
-                data @ ([_] | [_, _] | [_, _, _] | [_, _, _, _]) => client.peer.hold(data),
+                data @ ([_] | [_, _] | [_, _, _] | [_, _, _, _]) => {
+                    client.peer.hold(data);
+                    if client.peer.closing {
+                        // The end is already there: no edge will tell of it.
+                        self.again.push(client.peer.token);
+                    }
+                }
                 _ => {
                     self.attach(i, j, Duration::ZERO);
                     self.correct(i, j);
@@ -43,8 +49,10 @@ impl Loop {
                 }
                 None => self.enqueue(i),
             },
+            // Less than a header, and nothing comes behind it.
+            Ok(_) if client.peer.closing => self.close(i, true),
             // The rest is a new edge.
-            Ok(_) => client.peer.readable = client.peer.closing,
+            Ok(_) => client.peer.readable = false,
             Err(_) => self.close(i, false),
         }
     }

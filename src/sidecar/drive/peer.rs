@@ -113,23 +113,22 @@ impl Peer {
         }
     }
 
-    /// The first bytes that wait, without taking them: at most as many as `first` has room for.
+    /// The first bytes that wait, without taking them, those that are held included: at most as many as `first` has room for.
     pub fn peek(&mut self, first: &mut [u8]) -> Result<usize, Gone> {
-        if self.fresh {
-            let n = self.held.len().min(first.len());
-            if let (Some(to), Some(from)) = (first.get_mut(..n), self.held.get(..n)) {
-                to.copy_from_slice(from);
-            }
+        let n = self.held.len().min(first.len());
+        let (front, room) = first.split_at_mut(n);
+        front.copy_from_slice(self.held.get(..n).unwrap_or_default());
+        if room.is_empty() {
             return Ok(n);
         }
-        match recv(&self.fd, first, RecvFlags::PEEK) {
+        match recv(&self.fd, room, RecvFlags::PEEK) {
             Ok((_, 0)) => Err(Gone::End),
-            Ok((_, n)) => Ok(n),
+            Ok((_, more)) => Ok(n + more),
             Err(Errno::AGAIN) => {
-                (self.readable, self.closing) = (false, false);
-                Ok(0)
+                (self.readable, self.closing) = (self.fresh, false);
+                Ok(n)
             }
-            Err(Errno::INTR) => Ok(0),
+            Err(Errno::INTR) => Ok(n),
             Err(_) => Err(Gone::Broken),
         }
     }

@@ -122,11 +122,12 @@ impl Resolver {
     fn ask(&mut self, target: &Target) {
         let Some(pending) = &mut self.pending else { return };
         while let Some(host) = target.hosts.get(pending.host) {
-            let Ok(address) = host.name.parse() else {
+            let place = host.address.as_ref().unwrap_or(&host.name);
+            let Ok(address) = place.parse() else {
                 self.next += 1;
                 pending.request = self.next;
                 // Without a control thread no answer comes, and the look-up ends by its time.
-                let _ = self.requests.send(Request::Resolve { request: self.next, host: host.name.clone() });
+                let _ = self.requests.send(Request::Resolve { request: self.next, host: place.clone() });
                 return;
             };
             pending.add(target, &[address]);

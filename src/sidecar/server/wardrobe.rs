@@ -5,7 +5,15 @@
 
 use crate::sidecar::wire::{Parameters, message};
 
-const SET: &[u8] = b"SELECT pg_catalog.set_config($1, $2, false)\0";
+const SET: &str = "SELECT pg_catalog.set_config($1, $2, false)";
+/// Sets what the session has not set itself: after RESET ALL or DISCARD ALL everything, after a RESET of one parameter that one.
+/// pg_settings leaves custom parameters and `role` out; RESET ALL leaves `role` as it is.
+const SET_AGAIN: &str = "SELECT pg_catalog.set_config($1, $2, false) FROM (SELECT pg_catalog.max(source) AS source \
+     FROM pg_catalog.pg_settings WHERE pg_catalog.lower(name) OPERATOR(pg_catalog.=) pg_catalog.lower($1::pg_catalog.text)) s \
+     WHERE CASE WHEN s.source IS NULL THEN coalesce(pg_catalog.current_setting($1, true), '') \
+     OPERATOR(pg_catalog.=) ANY (ARRAY['', 'none']) ELSE s.source OPERATOR(pg_catalog.<>) 'session' END";
+/// RESET ALL and the start-up of another client leave these alone.
+const ROLES: [&[u8]; 2] = [b"session_authorization", b"role"];
 
 /// Appends a simple Query.
 pub fn query(out: &mut Vec<u8>, sql: &str) {
@@ -19,17 +27,31 @@ pub fn query(out: &mut Vec<u8>, sql: &str) {
 /// one of them fails.
 pub fn dress(old: Option<&Parameters>, new: &Parameters, out: &mut Vec<u8>) -> u32 {
     let mut statements = 0;
-    if old.is_some_and(|old| old.iter().any(|(name, _)| new.get(name).is_none())) {
+    if let Some(old) = old.filter(|old| old.iter().any(|(name, _)| new.get(name).is_none())) {
+        if ROLES.iter().any(|name| old.get(name).is_some()) {
+            query(out, "RESET SESSION AUTHORIZATION");
+            query(out, "RESET ROLE");
+            statements += 2;
+        }
         query(out, "RESET ALL");
         statements += 1;
     }
+    statements + set(SET, new, out)
+}
+
+/// Appends what puts back of `parameters` what the client itself has reset, and returns the number of statements.
+pub fn dress_again(parameters: &Parameters, out: &mut Vec<u8>) -> u32 {
+    set(SET_AGAIN, parameters, out)
+}
+
+fn set(statement: &str, new: &Parameters, out: &mut Vec<u8>) -> u32 {
     if new.is_empty() {
-        return statements;
+        return 0;
     }
     message(out, b'P', |out| {
         out.push(0);
-        out.extend_from_slice(SET);
-        out.extend_from_slice(&[0, 0]);
+        out.extend_from_slice(statement.as_bytes());
+        out.extend_from_slice(&[0, 0, 0]);
     });
     // The encoding last: the values are in the one that the client spoke when it had none set.
     let last = |name: &[u8]| name.eq_ignore_ascii_case(b"client_encoding");
@@ -45,7 +67,7 @@ pub fn dress(old: Option<&Parameters>, new: &Parameters, out: &mut Vec<u8>) -> u
         message(out, b'E', |out| out.extend_from_slice(&[0; 5]));
     }
     message(out, b'S', |_| ());
-    statements + 1
+    1
 }
 
 /// A length and so many bytes. It fits: a start-up packet has at most 10,000.
@@ -98,6 +120,8 @@ mod tests {
         assert_eq!(run(Some(&b), &a), (1, "PBEBEBES".to_owned()));
         assert_eq!(run(Some(&a), &b), (2, "QPBES".to_owned()));
         assert_eq!(run(Some(&a), &Parameters::default()), (1, "Q".to_owned()));
+        let role: Parameters = [("application_name", "a"), ("Role", "owner")].into_iter().collect();
+        assert_eq!(run(Some(&role), &b), (4, "QQQPBES".to_owned()));
     }
 
     #[test]

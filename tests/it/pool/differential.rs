@@ -4,25 +4,10 @@ use std::io::Write;
 
 use weir::sidecar::pool::Release;
 
+use crate::dice::Dice;
 use crate::pooler::{Pooler, limits};
 use crate::postgres;
 use crate::raw::{Message, Raw, extended, message, query};
-
-/// xorshift64*: enough to choose steps, and the same ones for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        usize::try_from(self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33).unwrap() % sides
-    }
-
-    fn pick<'a>(&mut self, choices: &[&'a str]) -> &'a str {
-        choices[self.roll(choices.len())]
-    }
-}
 
 fn parse(name: &str, sql: &str) -> Vec<u8> {
     message(b'P', format!("{name}\0{sql}\0\0\0").as_bytes())

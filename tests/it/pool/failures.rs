@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use weir::policy::dialect;
 use weir::policy::limits::Limits;
 use weir::sidecar::figures::Command;
 use weir::sidecar::pool::Release;
+use weir::sidecar::target::Target;
+use weir::sidecar::tls::Roots;
 
 use crate::pooler::{PATIENCE, Pooler, eventually, limits, target};
 use crate::postgres::{self, Postgres};
@@ -59,7 +62,9 @@ fn a_server_that_is_away_is_waited_for_and_then_named() {
     let pooler = Pooler::start(&database.url(), short(1, 2), Release::AtDisconnect);
     let error = Raw::log_in(pooler.port, &database.name, &[]).err().unwrap();
     assert_eq!(field(&error, b'C'), "08001");
-    assert!(field(&error, b'M').contains("could not connect"), "{error:?}");
+    let place =
+        format!("connection to the server at \"127.0.0.1\", port {}, failed: Connection refused", server.port());
+    assert!(field(&error, b'M').starts_with(&place), "{error:?}");
     // Who comes before it is back is served once it is, however long it recovers.
     pooler.send(Command::Limits(Limits { connection_timeout: PATIENCE, ..limits(1, 2) }));
     let (port, name) = (pooler.port, database.name.clone());
@@ -130,7 +135,10 @@ fn a_name_that_does_not_resolve_is_named() {
     let pooler = Pooler::start("postgres://app@no-such-host.invalid/app", short(1, 2), Release::AtDisconnect);
     let error = Raw::log_in(pooler.port, "app", &[]).err().unwrap();
     assert_eq!(field(&error, b'C'), "08001");
-    assert!(field(&error, b'M').contains("look the database's host up"), "{error:?}");
+    assert!(
+        field(&error, b'M').starts_with("could not look up the database's host \"no-such-host.invalid\""),
+        "{error:?}"
+    );
 }
 
 #[test]
@@ -143,4 +151,26 @@ fn the_next_host_of_the_url_is_tried() {
     let mut client = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
     assert_eq!(client.value("SELECT 1"), "1");
     assert_eq!(pooler.login_failures(), 0);
+}
+
+#[test]
+fn an_address_of_the_url_goes_before_its_name() {
+    let database = postgres::database();
+    let url = format!("{}?hostaddr=127.0.0.1", database.url().replace("127.0.0.1", "no-such-host.invalid"));
+    let url = Target::parse(url.as_bytes(), dialect::find("libpq").unwrap(), None, &Roots::none()).unwrap();
+    let pooler = Pooler::start("postgres://u@no-such-host.invalid/d", short(1, 2), Release::AtDisconnect);
+    let error = Raw::log_in_to(pooler.port, "u", "d", &[]).err().unwrap();
+    assert_eq!(field(&error, b'C'), "08001");
+    assert!(
+        field(&error, b'M').starts_with("could not look up the database's host \"no-such-host.invalid\": "),
+        "{error:?}"
+    );
+    pooler.send(Command::Target(Arc::new(url)));
+    assert_eq!(Raw::log_in(pooler.port, &database.name, &[]).unwrap().value("SELECT 1"), "1");
+}
+
+#[test]
+fn a_failed_look_up_is_tried_again_without_a_client() {
+    let pooler = Pooler::start("postgres://app@no-such-host.invalid/app", short(1, 2), Release::AtDisconnect);
+    eventually("another look-up", || pooler.login_failures() > 2);
 }

@@ -60,8 +60,11 @@ fn prepared() -> Database {
 
 type Leave = fn(Raw);
 
+/// Nobody waits until what a client left is given up: 5 s, and again 5 s.
+const DRAIN_MICROS: u64 = 5_000_000;
+
 /// Ways to be gone, each in another state of the protocol.
-const LEAVES: [(&str, Leave); 16] = [
+const LEAVES: [(&str, Leave); 17] = [
     ("goodbye", Raw::goodbye),
     ("end of stream", drop),
     ("reset", Raw::vanish),
@@ -87,6 +90,11 @@ const LEAVES: [(&str, Leave); 16] = [
     ("in the middle of a result", |mut client| {
         client.send(&query("SELECT repeat('x', 10000) FROM generate_series(1, 100000)"));
         client.read().unwrap();
+        client.vanish();
+    }),
+    ("in the middle of a long row", |mut client| {
+        client.send(&query("SELECT repeat('x', 900000)"));
+        std::io::Read::read_exact(&mut client.stream, &mut [0; 1000]).unwrap();
         client.vanish();
     }),
     ("in the middle of a message", |mut client| {
@@ -142,6 +150,7 @@ fn nothing_is_left_for_the_next_client_however_one_leaves() {
         let mut next = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
         is_clean(&mut next, &database);
         assert!(database.connections() <= 1, "{how}");
+        assert!(pooler.count(|figures| &figures.waited_micros) < DRAIN_MICROS, "{how}");
         next.goodbye();
     }
     assert_eq!(database.sql("SELECT count(*) FROM marks WHERE a > 1"), "0");
