@@ -225,7 +225,9 @@ fn run(course: &Course<'_>, max: u32) {
         let ends: Vec<_> = workers.into_iter().map(thread::ScopedJoinHandle::join).collect();
         stopped.store(true, Ordering::Relaxed);
         judge.join().unwrap();
-        ends.into_iter().for_each(|end| end.unwrap());
+        for end in ends {
+            end.unwrap();
+        }
     });
     let most = most.load(Ordering::Relaxed);
     assert!((1..=max).contains(&most), "{most} of {max}");
