@@ -144,6 +144,16 @@ impl Charges {
         })
     }
 
+    /// Whether this login is one more than may be: it may look, and serves nobody. As soon as there is room it is an ordinary one,
+    /// charged like any other.
+    pub fn only_looks(&mut self, attempt: Attempt) -> bool {
+        let room = self.charged() < self.max;
+        let Some(charge) = self.books.get_mut(&attempt).filter(|charge| charge.looking) else { return false };
+        charge.looking = !room;
+        self.recount();
+        !room
+    }
+
     /// When [`Charges::begin_looking`] may next say yes; `None` while it is not needed.
     pub fn looking_due(&self) -> Option<Duration> {
         let stuck = self.charged() >= self.max && !self.books.is_empty();
@@ -291,7 +301,7 @@ impl Charges {
         self.counts.unconfirmed
     }
 
-    /// Logins beyond the maximum that only look, or did.
+    /// Logins beyond the maximum that only look.
     pub fn looking(&self) -> u32 {
         self.counts.looking
     }

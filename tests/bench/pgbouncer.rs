@@ -108,12 +108,17 @@ impl PgBouncer {
             command.uid(NOBODY).gid(NOBODY);
         }
         let process = command.spawn().ok()?;
-        let started = Self { process, port, directory };
+        let mut started = Self { process, port, directory };
         let deadline = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).is_err() {
             assert!(Instant::now() < deadline, "pgbouncer does not listen");
             thread::sleep(Duration::from_millis(20));
         }
+        // Whoever else took the port a moment ago would listen too.
+        assert!(
+            matches!(started.process.try_wait(), Ok(None)),
+            "pgbouncer has ended; its port may have been taken: try again"
+        );
         Some(started)
     }
 }

@@ -104,6 +104,9 @@ impl Loop {
         }
         let open = self.open;
         let Some(server) = self.servers.get_mut(j) else { return };
+        if self.books.only_looks(server.attempt) {
+            return self.rest_aside(j);
+        }
         (server.phase, server.since, server.deadline) = (Phase::Idle, self.now, None);
         let close = pool::closes_at(&self.limits, open, server.since, server.retire);
         self.idle.push(j);
@@ -281,7 +284,9 @@ impl Loop {
                 }
                 self.dismiss(j);
             }
-            Phase::Idle | Phase::Attached | Phase::Closing => {}
+            // It has looked for as long as one more than may be is to be there.
+            Phase::Idle => self.dismiss(j),
+            Phase::Attached | Phase::Closing => {}
         }
     }
 

@@ -39,6 +39,11 @@ impl Books {
         permission.inspect_err(report)
     }
 
+    /// See [`Charges::only_looks`](crate::sidecar::charge::Charges::only_looks).
+    pub fn only_looks(&mut self, attempt: Attempt) -> bool {
+        self.account.only_looks(attempt)
+    }
+
     /// False: the connection must be closed unused.
     pub fn connected(&mut self, attempt: Attempt, pid: i32) -> bool {
         self.account.connected(attempt, pid).inspect_err(report).is_ok()

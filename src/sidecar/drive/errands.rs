@@ -9,6 +9,8 @@ use crate::sidecar::server::{Errand, Phase, Purpose, Reply, dress_again, query};
 use crate::sidecar::wire::Parameters;
 
 const ERRAND_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a login that only looks may last: two looks [`CONFIRMATION`](crate::sidecar::charge::CONFIRMATION) apart, and some more.
+const LOOKING_TIME: Duration = Duration::from_secs(3);
 
 impl Loop {
     /// Sends statements of our own, which are in `out`.
@@ -138,6 +140,21 @@ impl Loop {
         {
             self.identities.learn(identity, &server.parameters);
         }
+    }
+
+    /// Server connection `j` is one more than may be: it looks, serves nobody, and ends before long.
+    pub(super) fn rest_aside(&mut self, j: usize) {
+        let Some(server) = self.servers.get_mut(j) else { return };
+        let end = server.retire.min(self.now + LOOKING_TIME);
+        (server.phase, server.retire, server.deadline) = (Phase::Idle, end, Some(end));
+        self.due(end);
+        self.look(j);
+    }
+
+    /// Through which connection to look: one that nobody uses.
+    pub(super) fn onlooker(&self) -> Option<usize> {
+        let aside = || self.servers.iter().find(|(_, server)| matches!(server.phase, Phase::Idle)).map(|(j, _)| j);
+        self.idle.last().copied().or_else(aside)
     }
 
     /// Looks for lost backends through the idle connection `j`, if that may decide something.

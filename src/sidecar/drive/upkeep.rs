@@ -89,7 +89,7 @@ impl Loop {
     }
 
     fn look_by_idle(&mut self) {
-        if let Some(j) = self.idle.last().copied() {
+        if let Some(j) = self.onlooker() {
             self.look(j);
         }
     }
@@ -98,7 +98,7 @@ impl Loop {
         match self.books.look_due(self.now)? {
             due if due > self.now => Some(due),
             // Due, but without a connection to look through: tried again as soon as one is idle.
-            _ if self.idle.is_empty() => None,
+            _ if self.onlooker().is_none() => None,
             _ => Some(self.now + CONFIRMATION),
         }
     }

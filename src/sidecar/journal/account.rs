@@ -62,6 +62,11 @@ impl Account {
         self.begun(attempt, address)
     }
 
+    /// See [`Charges::only_looks`].
+    pub fn only_looks(&mut self, attempt: Attempt) -> bool {
+        self.charges.only_looks(attempt)
+    }
+
     fn begun(&mut self, attempt: Option<Attempt>, address: SocketAddr) -> Result<Option<Attempt>, JournalError> {
         let Some(attempt) = attempt else { return Ok(None) };
         if let Err(error) = self.journal.record(&Entry::Begin { attempt, address }) {

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use weir::policy::limits::Limits;
 use weir::sidecar::pool::Release;
 
 use crate::pooler::{Pooler, eventually, limits};
 use crate::postgres;
-use crate::raw::{Raw, query};
+use crate::raw::{Raw, field, query};
 
 /// Passes connections on to PostgreSQL, and cuts them on one side only.
 struct Cutter {
@@ -96,4 +97,38 @@ fn a_reset_releases_nothing_until_the_backend_is_gone() {
     pooler.until(|figures| &figures.unconfirmed, 0);
     pooler.until(|figures| &figures.charged, 1);
     assert_eq!(database.connections(), 1);
+}
+
+#[test]
+fn a_login_that_only_looks_serves_nobody() {
+    let database = postgres::database();
+    let cutter = Cutter::start(database.server.port());
+    let url = database.url().replace(&database.server.port().to_string(), &cutter.port.to_string());
+    let limits = Limits { connection_timeout: Duration::from_secs(3), ..limits(1, 1) };
+    let pooler = Pooler::start(&url, limits, Release::AtDisconnect);
+    let mut client = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+    client.send(&query("SELECT pg_sleep(600)"));
+    let busy =
+        format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{}' AND state = 'active'", database.name);
+    eventually("the query to run", || database.sql(&busy) == "1");
+    let far_ends = cutter.cut();
+    client.read_to_end();
+    pooler.until(|figures| &figures.unconfirmed, 1);
+    // The maximum is used by a backend that is lost and alive. Someone may look, but nobody may work.
+    let mut waiting = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+    waiting.send(&query("SELECT 1"));
+    eventually("someone looks", || database.connections() == 2);
+    let refusal = waiting.read().unwrap();
+    assert_eq!((refusal.kind, &*field(&refusal, b'C')), (b'E', "53300"), "{refusal:?}");
+    eventually("the one who looks goes again", || database.connections() == 1);
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename";
+    database.sql(&format!("{end} = '{}'", database.name));
+    drop(far_ends);
+    eventually("the next look finds it gone", || {
+        let mut next = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+        next.send(&query("SELECT 1"));
+        next.read().unwrap().kind == b'T'
+    });
+    pooler.until(|figures| &figures.charged, 1);
+    pooler.until(|figures| &figures.unconfirmed, 0);
 }
