@@ -95,11 +95,12 @@ impl PgBouncer {
         fs::create_dir_all(&directory).expect("there is room for a file");
         let file = directory.join("pgbouncer.ini");
         let configuration = format!(
-            "[databases]\n{0} = host=127.0.0.1 port={1} user={0}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+            "[databases]\n{0} = host=127.0.0.1 port={1} user={0} password={2}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
              unix_socket_dir =\nauth_type = any\npool_mode = session\ndefault_pool_size = 8\nmax_client_conn = 200\n\
              log_connections = 0\nlog_disconnections = 0\n",
             database.name(),
             database.port(),
+            database.password,
         );
         fs::write(&file, configuration).expect("there is room for a file");
         let mut command = Command::new("pgbouncer");

@@ -13,7 +13,9 @@ use std::path::Path;
 use cluster::{A_MINUTE, Cluster, Test, eventually};
 use table::{Bound, Table};
 
-const PODS: usize = 20;
+const PODS: usize = 40;
+/// Milliseconds in which the kernel counts (proc_pid_stat(5)).
+const TICK: f64 = 10.0;
 const CLIENT: &str = "weir.local/postgres-client:1";
 
 fn main() {
@@ -64,7 +66,7 @@ fn gap(test: &Test, name: &str, app: &str, more: &str, sidecar: &str) -> f64 {
     test.kubectl(["delete", "pod", name, "--wait=true"]);
     #[expect(clippy::cast_precision_loss, reason = "ticks of one boot are far below 2^52")]
     let ticks = (after - before) as f64;
-    ticks * 10.0
+    ticks * TICK
 }
 
 /// Name and start (ticks since the machine's boot) of each process of a pod.
@@ -78,7 +80,12 @@ fn processes(cluster: &Cluster, uid: &str) -> Vec<(String, u64)> {
     text.lines().filter_map(read).collect()
 }
 
+/// The median of samples that were rounded down to ticks: where it lies within its tick is told by how many lie below.
+#[expect(clippy::cast_precision_loss, reason = "there are few pods")]
 fn median(samples: &mut [f64]) -> f64 {
     samples.sort_by(f64::total_cmp);
-    samples[samples.len() / 2]
+    let middle = samples[samples.len() / 2];
+    let below = samples.iter().filter(|sample| **sample < middle).count();
+    let within = samples.iter().filter(|sample| (**sample - middle).abs() < TICK / 2.0).count();
+    middle + (samples.len() as f64 / 2.0 - below as f64) / within as f64 * TICK
 }
