@@ -30,8 +30,9 @@
 //! that follows nobody, or somebody older: there, a message that lay in a frozen process or a socket could open a dead epoch at any
 //! later time. A nonce makes such a message die [`NONCE_VALID`] after the hello it repeats. So if a leader looks, between that
 //! hello and its first message, that the ledger still has its epoch, then the boot existed when the successor claimed the ledger,
-//! the successor finds its pod in a list made after the claim, and no epoch is opened later than 2 s after it ended. The discovery
-//! needs the nonce though it grants nothing: whatever follows it in the epoch needs none.
+//! the successor finds its pod in a list made after the claim, and no epoch is opened later than 2 s after it ended. (That is by the
+//! boot's own clock. Where it stands still, its pod is on that list and has not answered, so what it may have is held.) The
+//! discovery needs the nonce though it grants nothing: whatever follows it in the epoch needs none.
 //!
 //! Later ones of the epoch need none: a round trip for each would halve the pace of the budget, and they prove their place by
 //! sequence. A leader may add one to any of them; then it is checked. A nonce is shared by the hellos of one second and not used

@@ -38,11 +38,19 @@ fn uid(pod: usize) -> PodUid {
     PodUid::new(&format!("pod-{pod}")).unwrap()
 }
 
+struct Leader {
+    epoch: u64,
+    /// The number of its last message.
+    last: u64,
+    /// What each pod last told it, and when.
+    heard: [Option<(Hello, Duration)>; 2],
+}
+
 struct World {
     now: Duration,
     boots: [Boot; 2],
-    /// Of each leader: its epoch, the number of its last message, and what each pod last told it, and when.
-    leaders: [(u64, u64, [Option<(Hello, Duration)>; 2]); 2],
+    ids: [BootId; 2],
+    leaders: [Leader; 2],
     highest: u64,
     started: u8,
     /// With the time of the hello that its nonce came from.
@@ -60,7 +68,8 @@ impl World {
         Self {
             now: Duration::ZERO,
             boots,
-            leaders: [(1, 0, [None, None]), (2, 0, [None, None])],
+            ids: [0, 1].map(|pod| BootId([pod; 16])),
+            leaders: [1, 2].map(|epoch| Leader { epoch, last: 0, heard: [None, None] }),
             highest: 2,
             started: 1,
             sent: Vec::new(),
@@ -74,17 +83,17 @@ impl World {
         match *step {
             Step::Hello { leader, pod } => {
                 let hello = self.boots[pod].hello(self.now, [random; 16], &Keys::default());
-                self.leaders[leader].2[pod] = Some((hello, self.now));
+                self.leaders[leader].heard[pod] = Some((hello, self.now));
             }
             Step::Send { leader, pod, nonce, order } => {
-                let (epoch_number, last, heard) = &mut self.leaders[leader];
+                let Leader { epoch, last, heard } = &mut self.leaders[leader];
                 let Some((hello, at)) = &heard[pod] else { return Ok(()) };
                 *last += 1;
                 let statement = Statement {
                     pod: uid(pod),
                     boot: hello.boot,
                     nonce: nonce.then_some(hello.nonce),
-                    epoch: epoch(*epoch_number),
+                    epoch: super::epoch(*epoch),
                     sequence: sequence(*last),
                     order: statement().order.filter(|_| order),
                     ..statement()
@@ -100,12 +109,13 @@ impl World {
             Step::Wait { millis } => self.now += ms(millis),
             Step::Restart { pod } => {
                 self.started += 1;
-                self.boots[pod] = Boot::new(pool(), uid(pod), BootId([self.started; 16]), self.fences[pod]);
+                self.ids[pod] = BootId([self.started; 16]);
+                self.boots[pod] = Boot::new(pool(), uid(pod), self.ids[pod], self.fences[pod]);
             }
             Step::Claim { leader } => {
                 self.highest += 1;
-                self.leaders[leader].0 = self.highest;
-                self.leaders[leader].1 = 0;
+                self.leaders[leader].epoch = self.highest;
+                self.leaders[leader].last = 0;
             }
         }
         Ok(())
@@ -119,7 +129,7 @@ impl World {
         };
         self.taken += 1;
         let statement = message.statement();
-        prop_assert_eq!(&statement.pod, &uid(pod));
+        prop_assert_eq!((&statement.pod, statement.boot), (&uid(pod), self.ids[pod]));
         prop_assert!(self.fences[pod] < Some(taken.fence), "acceptance is monotone");
         prop_assert_eq!(taken.fence, statement.fence());
         if self.opened.insert((statement.boot, statement.epoch)) {

@@ -1,5 +1,6 @@
 //! Every reason for a refusal, by the least that brings it about.
 
+use super::super::keys::{DOMAIN, TRAILER};
 use super::*;
 use Refusal::{
     BadSignature, LowerEpoch, Malformed, OldSequence, OtherBoot, OtherEpoch, OtherPod, OtherPool, OtherStatement,
@@ -8,7 +9,15 @@ use Refusal::{
 
 /// In front of the trailer.
 fn unsigned(message: &Sent) -> Vec<u8> {
-    message.bytes[..message.bytes.len() - super::super::keys::TRAILER].to_vec()
+    message.bytes[..message.bytes.len() - TRAILER].to_vec()
+}
+
+/// Signed with one key, naming any.
+fn forge(seed: u8, plain: &[u8], names: KeyId, domain: &[u8]) -> Vec<u8> {
+    let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
+    let signed = [plain, &names.0].concat();
+    let signature = pair.sign(&[domain, &signed].concat());
+    [&signed, signature.as_ref()].concat()
 }
 
 /// A boot that has taken sequence 5 of epoch 3, at a time when its nonce has just become stale.
@@ -51,29 +60,11 @@ fn a_boot_says_why_it_refuses() {
         ("an answer", answer(Said::Final).encode(), Malformed("kind")),
         ("no signature", plain[..60].to_vec(), Malformed("signature")),
         ("a key that the pod lacks", good.sign(&key(3).0).bytes, UnknownKey),
-        (
-            "a known key's name on another's signature",
-            {
-                let mut forged = good.sign(&key(3).0).bytes;
-                let at = forged.len() - 72;
-                forged[at..at + 8].copy_from_slice(&signer.id().0);
-                forged
-            },
-            BadSignature,
-        ),
-        ("a discovery made a statement", raw(&|b| b[5] = 2), BadSignature),
+        ("a known key's name on another's signature", forge(3, &plain, signer.id(), DOMAIN), BadSignature),
+        ("a statement made a discovery", raw(&|b| b[5] = 2), BadSignature),
         ("one byte more", raw(&|b| b.push(0)), UnknownKey),
-        (
-            "signed without the domain",
-            {
-                let pair = Ed25519KeyPair::from_seed_unchecked(&[1; 32]).unwrap();
-                let mut forged = [&plain[..], &signer.id().0].concat();
-                let signature = pair.sign(&forged);
-                forged.extend_from_slice(signature.as_ref());
-                forged
-            },
-            BadSignature,
-        ),
+        ("signed without the domain", forge(1, &plain, signer.id(), b""), BadSignature),
+        ("signed by another of the pod's keys than it names", forge(1, &plain, key(2).0.id(), DOMAIN), BadSignature),
         ("no fields", signer.sign(plain[..6].to_vec()), Malformed("pod")),
         ("a field twice", with(&|b| b.extend(field(8, &[0, 0, 0, 1]))), Malformed(twice)),
         ("an answer's field", with(&|b| b.extend(field(11, &[0, 0, 0, 1]))), Malformed(twice)),
@@ -167,7 +158,7 @@ fn a_leader_says_why_it_refuses() {
     }
     assert_eq!(Answer::verify(&earlier, &late.encode()), Ok(late), "what is late is known by what it answers");
     assert_eq!(Hello::decode(&hello().encode(), &PodUid::new("x").unwrap()), Err(OtherPod));
-    assert_eq!(Hello::decode(&vec![0; HELLO_MAX + 1], &pod()), Err(Oversized));
+    assert_eq!(Hello::decode(&[0; HELLO_MAX + 1], &pod()), Err(Oversized));
 }
 
 #[test]
