@@ -1,0 +1,73 @@
+//! What leader and boot say to each other about a budget: the messages, and which of them are taken.
+//!
+//! | message | from | signed | says |
+//! | --- | --- | --- | --- |
+//! | [`Hello`] | boot | no | who I am, whom I follow, and a nonce |
+//! | [`Statement`] without an order: discovery | leader | yes | follow me; what do you have? |
+//! | [`Statement`] with an order | leader | yes | your settings and your grant |
+//! | [`Answer`] with a report | boot | no | to that message: what I have, cost and need |
+//! | [`Answer`], final | boot | no | to that message: I cost nothing and open nothing more |
+//!
+//! One encoding (`frame`), one text for one message, a cap on its length before anything is read, and the signature checked before
+//! any field is. This module never does I/O, never reads a clock, never draws randomness and never adds or compares grants.
+//!
+//! # What a boot takes
+//!
+//! A message that a key of its pod signed, for its pool, pod and boot, that is above the last one that the pod took, in
+//! (epoch, sequence). So
+//!
+//! - a forged or altered one fails at the signature; one for another pod or boot is useless there; a replay is not above itself;
+//! - once a pod has answered an epoch, no lower one moves it any more, in this boot or a later one ([`Fence`] is in the journal);
+//! - delay, loss, duplication and reordering only lose messages. One that was lost is not sent again but said anew, with the next
+//!   sequence.
+//!
+//! # Which messages need a nonce
+//!
+//! The first of an epoch that a boot takes, discovery or statement; it *opens* the epoch at that boot. The danger is a leader that
+//! was replaced and does not know it. Its messages to a boot that follows its successor are refused. Its messages to a boot that
+//! follows it, and has not heard of the successor, move only connections within the total that it wrote down before it was
+//! replaced, and its successor gives nothing away that such a boot may have, before that boot has answered. What is left is a boot
+//! that follows nobody, or somebody older: there, a message that lay in a frozen process or a socket could open a dead epoch at any
+//! later time. A nonce makes such a message die [`NONCE_VALID`] after the hello it repeats. So if a leader looks, between that
+//! hello and its first message, that the ledger still has its epoch, then the boot existed when the successor claimed the ledger,
+//! the successor finds its pod in a list made after the claim, and no epoch is opened later than 2 s after it ended. (That is by the
+//! boot's own clock. Where it stands still, its pod is on that list and has not answered, so what it may have is held.) The
+//! discovery needs the nonce though it grants nothing: whatever follows it in the epoch needs none.
+//!
+//! Later ones of the epoch need none: a round trip for each would halve the pace of the budget, and they prove their place by
+//! sequence. A leader may add one to any of them; then it is checked. A nonce is shared by the hellos of one second and not used
+//! up: it shows that a message is young, the fence shows that it is new. A boot that follows another in its pod has opened nothing
+//! itself, so its first message needs a nonce in an epoch that the pod knows, too.
+//!
+//! # What a leader takes
+//!
+//! [`Answer::verify`]: the answer of that pod and boot, while it follows that leader, to that very message, by digest. An answer to
+//! an older message is refused as [`Refusal::OtherStatement`]; a leader that kept the older one may hold it against that, and then
+//! knows that it is late: fit to be shown, never to release anything, since a grant may have grown in between.
+//!
+//! # Not promised
+//!
+//! An answer is a pod's own word, unsigned. Who answers at a pod's address, and has received the message, can answer as that pod.
+
+mod answer;
+mod boot;
+mod document;
+mod frame;
+mod hello;
+mod keys;
+mod refusal;
+mod statement;
+mod words;
+
+pub use answer::{ANSWER_MAX, Answer, Backends, PIDS_MAX, Report, Said};
+pub use boot::{Accepted, Boot, NONCE_VALID};
+pub use document::{DOCUMENT_MAX, Document};
+pub use frame::{PROTOCOL, UNKNOWN_MAX, Unknown};
+pub use hello::{HELLO_MAX, Hello, KEYS_MAX};
+pub use keys::{KeyError, Keys, SigningKey};
+pub use refusal::Refusal;
+pub use statement::{Fence, Order, STATEMENT_MAX, Sent, Statement, Verified};
+pub use words::{BootId, Connections, Digest, Epoch, KeyId, Nonce, PodUid, PoolName, Sequence};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+mod arbitrary;
+mod boot;
+mod canonical;
+mod golden;
+mod interleaving;
+mod refusals;
+
+use std::time::Duration;
+
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
+
+use super::*;
+use crate::policy::limits::{Limits, Profile};
+use crate::policy::settings::{PoolMode, SETTINGS_VERSION, Settings, Thresholds};
+
+/// A key pair that is the same in each run.
+fn key(seed: u8) -> (SigningKey, [u8; 32]) {
+    let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
+    let public = pair.public_key().as_ref().try_into().unwrap();
+    (SigningKey::new(pair).unwrap(), public)
+}
+
+/// Those of seeds 1 and 2.
+fn keys() -> Keys {
+    Keys::new([key(1).1, key(2).1])
+}
+
+fn pool() -> PoolName {
+    PoolName::new("shop/orders").unwrap()
+}
+
+fn pod() -> PodUid {
+    PodUid::new("4f1c2d3e-0000-4000-8000-00000000000a").unwrap()
+}
+
+fn connections(number: u32) -> Connections {
+    Connections::new(number).unwrap()
+}
+
+fn epoch(number: u64) -> Epoch {
+    Epoch::new(number).unwrap()
+}
+
+fn sequence(number: u64) -> Sequence {
+    Sequence::new(number).unwrap()
+}
+
+fn settings() -> Settings {
+    Settings {
+        version: SETTINGS_VERSION,
+        pool: pool().as_str().to_owned(),
+        generation: 7,
+        profile: Profile::Production,
+        pool_mode: PoolMode::Session,
+        client: "prisma".to_owned(),
+        limits: Limits {
+            min: 5,
+            max: 20,
+            idle_timeout: Duration::from_secs(30),
+            connection_timeout: Duration::from_secs(10),
+            max_lifetime: Duration::from_mins(30),
+        },
+        thresholds: Thresholds { warning: 80, critical: 90 },
+        placeholders: None,
+        unknown: serde_json::Map::new(),
+    }
+}
+
+fn boot() -> Boot {
+    Boot::new(pool(), pod(), BootId([0xb0; 16]), None)
+}
+
+fn discovery() -> Statement {
+    Statement {
+        pool: pool(),
+        pod: pod(),
+        boot: BootId([0xb0; 16]),
+        nonce: Some(Nonce([0x11; 16])),
+        epoch: epoch(3),
+        sequence: sequence(1),
+        order: None,
+        unknown: Unknown::default(),
+    }
+}
+
+fn statement() -> Statement {
+    let order = Order { settings: Document::write(&settings()).unwrap(), grant: connections(12) };
+    Statement { nonce: None, sequence: sequence(2), order: Some(order), ..discovery() }
+}
+
+fn report() -> Report {
+    Report {
+        grant: Some(connections(12)),
+        limit: connections(20),
+        charge: connections(9),
+        open: connections(8),
+        active: connections(7),
+        waiting: 3,
+        wait: Duration::from_millis(1_250),
+        backends: Backends::new([4_711, 99, 4_711, 0, -3]),
+    }
+}
+
+fn answer(said: Said) -> Answer {
+    Answer {
+        pod: pod(),
+        boot: BootId([0xb0; 16]),
+        epoch: epoch(3),
+        digest: Digest([0xd1; 32]),
+        said,
+        unknown: Unknown::default(),
+    }
+}
+
+fn hello() -> Hello {
+    Hello {
+        pod: pod(),
+        boot: BootId([0xb0; 16]),
+        nonce: Nonce([0x11; 16]),
+        epoch: Some(epoch(3)),
+        protocol: PROTOCOL,
+        keys: keys().ids().collect(),
+        unknown: Unknown::default(),
+    }
+}
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// A field as it stands in a message.
+fn field(tag: u8, value: &[u8]) -> Vec<u8> {
+    [&[tag][..], &u16::try_from(value.len()).unwrap().to_be_bytes(), value].concat()
+}
