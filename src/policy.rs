@@ -1,5 +1,6 @@
 //! Everything that decides, and nothing that acts: no async, no client, no clock. Time comes in as a value.
 //!
+//! - [`budget`]: what a whole fleet may cost PostgreSQL, and who should have how much of it
 //! - [`duration`]: times as Kubernetes users write them
 //! - [`limits`]: what one instance may hold; profiles and their defaults
 //! - [`settings`]: what a pod carries, as one versioned document
@@ -12,6 +13,7 @@
 //! - `status`: old status, observation and time in, new status out
 //! - [`health`]: the contract of `GET /health/pool`
 
+pub mod budget;
 pub mod dialect;
 pub mod duration;
 #[cfg(feature = "operator")]

@@ -111,7 +111,9 @@ impl SkipReason {
             Self::NameTooLong => "give the pool a name of at most 50 characters",
             Self::NameTaken => "rename that container or volume, or the pool",
             Self::StaleAnnotation => "remove the annotation, which was copied from another pod",
-            Self::Conflict => "narrow one pool's selector so that each pod has one pool; remove a weir.dev/injected annotation that was copied into a pod template",
+            Self::Conflict => {
+                "narrow one pool's selector so that each pod has one pool; remove a weir.dev/injected annotation that was copied into a pod template"
+            }
             Self::HostNetwork => "set hostNetwork to false, or use sidecar.mode None",
             Self::Windows => "narrow the pool's selector to Linux pods",
             Self::NoVariable => {
