@@ -149,10 +149,10 @@ impl Demand {
     /// 0, 1 or 2: the power of two that weighs its need.
     fn urgency(self) -> u32 {
         match self.waited.as_millis() {
+            0..500 => 0,
             _ if self.waiting == 0 => 0,
-            ..500 => 0,
-            ..2000 => 1,
-            _ => 2,
+            500..2000 => 1,
+            2000.. => 2,
         }
     }
 }

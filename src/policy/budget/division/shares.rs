@@ -35,9 +35,12 @@ impl Range {
     }
 }
 
+/// Where one instance's part of a layer ends, and what it weighs there.
+type Layer = fn(&Claim) -> (u32, u32);
+
 /// How many of the first `budget` tickets are whose. The sum is the smaller of the budget and all limits.
 pub(super) fn buy(budget: u32, claims: &[Claim]) -> Vec<u32> {
-    let layers: [fn(&Claim) -> (u32, u32); 3] =
+    let layers: [Layer; 3] =
         [|claim| (claim.need, claim.urgency), |claim| (claim.remembered, 0), |claim| (claim.limit, 0)];
     let mut bought: Vec<u32> = claims.iter().map(|claim| claim.floor).collect();
     for layer in layers {
