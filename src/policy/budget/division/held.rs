@@ -59,7 +59,7 @@ mod tests {
             for second in 0..12 {
                 held = held.follow(seen, Duration::from_secs(second));
             }
-            let rest = held.follow(seen, Duration::from_secs(60));
+            let rest = held.follow(seen, Duration::from_mins(1));
             assert_eq!(rest.value, held.value, "{seen}");
             assert!(rest.value >= seen && rest.value <= seen + seen / NOISE, "{seen}: {rest:?}");
         }

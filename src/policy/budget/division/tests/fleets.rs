@@ -22,7 +22,7 @@ fn one_busy_and_three_idle() {
 #[test]
 fn a_rollout_of_four_over_four() {
     let mut rounds =
-        Rounds::new(81, vec![Pod { age: Duration::from_secs(3600), demand: wants(20, 0, 0), ..pod(20, 5, 20) }; 4]);
+        Rounds::new(81, vec![Pod { age: Duration::from_hours(1), demand: wants(20, 0, 0), ..pod(20, 5, 20) }; 4]);
     rounds.seconds(3);
     assert_eq!(rounds.grants(), [20, 20, 20, 20]);
     rounds.pods.extend([pod(20, 5, 0); 4]);

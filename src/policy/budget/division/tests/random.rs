@@ -66,7 +66,7 @@ fn memory() -> impl Strategy<Value = Memory> {
     // One array of figures: ten times as fast as a strategy for each.
     prop::array::uniform10(0..4000_u32).prop_map(|[need, urgency, outstanding, turn, moments @ ..]| {
         let [until, urgent_until, asked, rests_until, since, seen] =
-            moments.map(|ms| NOW + Duration::from_secs(2) - Duration::from_millis(ms.into()));
+            moments.map(|ms| (NOW + Duration::from_secs(2)).saturating_sub(Duration::from_millis(ms.into())));
         let turn = match turn % 8 {
             0..3 => Turn::None,
             3 => Turn::Away,
