@@ -67,6 +67,20 @@ fn two_connections_for_two_that_wait_and_three_idle() {
 }
 
 #[test]
+fn one_that_gave_up_its_seat_does_not_overtake_those_that_queue() {
+    let mut pods = [pod(20, 5, 1), Pod { demand: wants(0, 1, 0), ..pod(20, 5, 0) }];
+    let mut round = |second, change: fn(&mut [Pod; 2])| {
+        change(&mut pods);
+        let shares = divide(&fleet(2, 0, &pods), NOW + Duration::from_secs(second));
+        pods.iter_mut().zip(&shares).for_each(|(pod, share)| pod.memory = share.memory);
+        targets(&shares)
+    };
+    assert_eq!(round(0, |_| {}), [0, 0], "what the idle one has is not there yet");
+    assert_eq!(round(1, |pods| pods[0].demand = wants(1, 9, 5000)), [0, 0], "it changes its mind too late");
+    assert_eq!(round(2, |pods| pods[0].outstanding = Connections(0)), [0, 1]);
+}
+
+#[test]
 fn half_of_them_unreachable() {
     let mut pods = vec![Pod { demand: wants(10, 30, 100), ..pod(20, 5, 10) }; 8];
     for pod in pods.iter_mut().skip(4) {
