@@ -93,6 +93,10 @@ bench: ## Measure, print a table, and write JSON lines under target/bench/
 model: ## Check the model of the budget
 	cargo test --release --test models
 
+.PHONY: simulate
+simulate: ## Divide budgets in virtual time, and print the tables
+	cargo bench --bench simulate
+
 .PHONY: clean
 clean: ## Remove what is built here; Kubernetes stays in the cache (~/.cache/weir)
 	cargo clean

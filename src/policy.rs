@@ -1,6 +1,6 @@
 //! Everything that decides, and nothing that acts: no async, no client, no clock. Time comes in as a value.
 //!
-//! - [`budget`]: one number of connections over a whole fleet
+//! - [`budget`]: what a whole fleet may cost PostgreSQL, and who should have how much of it
 //! - [`duration`]: times as Kubernetes users write them
 //! - [`limits`]: what one instance may hold; profiles and their defaults
 //! - [`settings`]: what a pod carries, as one versioned document

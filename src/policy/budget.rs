@@ -1,3 +1,39 @@
-//! One number of connections over a whole fleet of instances.
+//! The budget: what a whole fleet may cost PostgreSQL.
+//!
+//! **The invariant.** At every moment the connections that PostgreSQL carries for a pool's poolers, over all instances, are at most the
+//! pool's effective budget: during rollouts, scale-ups, crashes, partitions, restarts of the operator and changes of the leader. The
+//! effective budget moves only because `budget.maxConnections` did, and then down to it. What nobody answers for counts as if it were
+//! all in use, so doubt costs throughput, never the invariant.
+//!
+//! It is kept by small pure pieces. Each takes values, time included, and returns values:
+//!
+//! - [`division`]: what each instance should have. It only proposes: no proposal can break the invariant, and a bad one can only be slow.
+//! - ledger (to come): what each instance may have; raises a total before it sends, lowers it after a confirmation, so that one
+//!   connection is never promised twice. Here the invariant lives on the side of the leader.
+//! - [`exchange`]: the messages between leader and pod, signed and bound to one boot, and what a boot accepts of them. What it then
+//!   opens and journals is the other half of the invariant, on the side of the pod.
+//!
+//! Nothing here opens a socket, reads a clock or knows Kubernetes.
 
+pub mod division;
 pub mod exchange;
+
+use std::fmt;
+
+/// A number of server connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Connections(pub u32);
+
+impl Connections {
+    /// What a budget of this size keeps for looking at PostgreSQL: one connection, unless it is the only one.
+    #[must_use]
+    pub const fn reserved(self) -> Self {
+        if self.0 >= 2 { Self(1) } else { Self(0) }
+    }
+}
+
+impl fmt::Display for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
