@@ -84,14 +84,10 @@ verify-generated: generate ## Fail where what is generated is not what is commit
 	git diff --exit-code -- crds charts
 
 .PHONY: bench
-bench: ## Measure, print a table, and write JSON lines under target/bench/
+bench: build ## Measure, print a table, and write JSON lines under target/bench/
 	@tests/cluster/install pgbouncer=pgbouncer
 	cargo bench --profile dev --bench sidecar
-	cargo bench --profile dev --bench startup
-
-.PHONY: model
-model: ## Check the model of the budget
-	cargo test --release --test models
+	WEIR_PROGRAMS=$(CURDIR)/target/programs cargo bench --profile dev --bench startup
 
 .PHONY: simulate
 simulate: ## Divide budgets in virtual time, and print the tables
