@@ -66,7 +66,9 @@ impl Prober {
         loop {
             if Instant::now() >= refresh {
                 let targets = targets::targets(&self.pools, &self.pods);
-                self.reports.keep(targets.keys());
+                for pool in self.reports.keep(targets.keys()) {
+                    self.touches.touch(pool);
+                }
                 schedule.update(targets, start.elapsed(), random::unit);
                 if self.pods.synced() && schedule.all_asked() {
                     self.reports.completed();

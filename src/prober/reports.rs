@@ -55,10 +55,18 @@ impl Reports {
         self.said.write().unwrap_or_else(PoisonError::into_inner).remove(instance).is_some()
     }
 
-    /// Forgets everyone else.
-    pub fn keep<'a>(&self, instances: impl Iterator<Item = &'a Instance>) {
+    /// Forgets everyone else; returns the pools that lost someone, whose status rests on it.
+    pub fn keep<'a>(&self, instances: impl Iterator<Item = &'a Instance>) -> BTreeSet<PoolKey> {
         let instances: BTreeSet<_> = instances.collect();
-        self.said.write().unwrap_or_else(PoisonError::into_inner).retain(|instance, _| instances.contains(instance));
+        let mut lost = BTreeSet::new();
+        self.said.write().unwrap_or_else(PoisonError::into_inner).retain(|instance, _| {
+            let kept = instances.contains(instance);
+            if !kept {
+                lost.insert(instance.pool.clone());
+            }
+            kept
+        });
+        lost
     }
 
     /// What the instances of a pool said. One that was not asked yet is not among them.
@@ -104,7 +112,7 @@ mod tests {
         let uids = |pool| reports.of(&PoolKey::new("shop", pool)).into_iter().map(|said| said.uid).collect::<Vec<_>>();
         assert_eq!((uids("orders"), uids("orders2")), (vec!["u1".to_owned(), "u2".to_owned()], vec!["u1".to_owned()]));
         assert!(reports.forget(&other) && !reports.forget(&other));
-        reports.keep([&b].into_iter());
+        assert_eq!(reports.keep([&b].into_iter()), [PoolKey::new("shop", "orders")].into());
         assert_eq!((uids("orders"), uids("orders2")), (vec!["u2".to_owned()], Vec::new()));
     }
 }
