@@ -158,7 +158,7 @@ fn nothing_is_written_while_nothing_changes() {
     awaits(&test, "quiet", "Reachable", "True", "AllAnswer");
     awaits(&test, "quiet", "DatabaseReachable", "True", "AllConnected");
     let version = || test.get("connectionpool", "quiet")["metadata"]["resourceVersion"].clone();
-    // Whatever was on its way has been written once the version stands still; then ten more probes change nothing.
+    // Whatever was on its way has been written once the version stands still; then five more rounds of probes change nothing.
     let settled = eventually("the status settles", A_MINUTE, || {
         let before = version();
         std::thread::sleep(std::time::Duration::from_secs(6));
