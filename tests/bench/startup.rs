@@ -1,8 +1,9 @@
 //! `make bench`, second part: how much later an application starts because of the sidecar before it.
 //!
-//! On a real cluster, pods one after another: half with the injected sidecar, half with a native sidecar that does nothing. What is
+//! On a real cluster, pods one after another, by turns with the injected sidecar and with native sidecars that do nothing. What is
 //! measured is the time between the starts of the two processes, as the kernel keeps it (proc_pid_stat(5), in ticks of 10 ms).
-//! What the do-nothing pods show is the kubelet's own part.
+//! What the do-nothing sidecars show is not Weir's: the kubelet's own part, what Pod Security "restricted" costs any sidecar (its
+//! seccomp filter), and what the kubelet and the container runtime take for any postStart hook.
 
 #[path = "../cluster/cluster.rs"]
 mod cluster;
@@ -17,6 +18,8 @@ const PODS: usize = 40;
 /// Milliseconds in which the kernel counts (proc_pid_stat(5)).
 const TICK: f64 = 10.0;
 const CLIENT: &str = "weir.local/postgres-client:1";
+/// What the injected container says too.
+const RESTRICTED: &str = ", securityContext: {runAsNonRoot: true, runAsUser: 65532, allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}, seccompProfile: {type: RuntimeDefault}}";
 
 fn main() {
     // `cargo test --all-targets` starts benchmarks too, without this argument.
@@ -31,20 +34,32 @@ fn main() {
         "apiVersion: weir.dev/v1alpha1\nkind: ConnectionPool\nmetadata: {name: bench}\nspec:\n  profile: test\n  selector: {matchLabels: {app: bench}}\n",
     );
     test.kubectl(["wait", "--for=condition=Ready", "connectionpool/bench", "--timeout=60s"]);
-    let (mut ours, mut nothing) = (vec![], vec![]);
+    let idle = |more: &str| {
+        format!(
+            "  initContainers:\n  - {{name: idle, image: {CLIENT}, command: [/bin/cat], stdin: true, restartPolicy: Always{more}}}\n"
+        )
+    };
+    let hook = ", lifecycle: {postStart: {exec: {command: [/bin/sleep, '0']}}}";
+    let kinds = [
+        ("nothing", "other", "cat", idle("")),
+        ("restricted", "other", "cat", idle(RESTRICTED)),
+        ("hook", "other", "cat", idle(&format!("{RESTRICTED}{hook}"))),
+        ("weir", "bench", "weir-sidecar", String::new()),
+    ];
+    let mut gaps: [Vec<f64>; 4] = Default::default();
     for n in 0..PODS {
-        ours.push(gap(&test, &format!("ours-{n}"), "bench", "", "weir-sidecar"));
-        let idle = format!(
-            "  initContainers:\n  - {{name: idle, image: {CLIENT}, command: [/bin/cat], stdin: true, restartPolicy: Always}}\n"
-        );
-        nothing.push(gap(&test, &format!("nothing-{n}"), "other", &idle, "cat"));
+        for ((name, app, program, more), gaps) in kinds.iter().zip(&mut gaps) {
+            gaps.push(gap(&test, &format!("{name}-{n}"), app, more, program));
+        }
     }
-    let (ours, nothing) = (median(&mut ours), median(&mut nothing));
+    let [nothing, restricted, hook, weir] = gaps.each_mut().map(|gaps| median(gaps));
     let mut table = Table::default();
     table.add("sidecar to application, do-nothing sidecar (the kubelet's part)", nothing, "ms", None);
-    table.add("sidecar to application, Weir's sidecar", ours, "ms", None);
+    table.add("the same, restricted as Weir's is", restricted, "ms", None);
+    table.add("the same, with a do-nothing hook", hook, "ms", None);
+    table.add("the same, Weir's sidecar", weir, "ms", None);
     let bound = Bound { below: 50.0, whose: "ours" };
-    table.add("added by Weir", ours - nothing, "ms", Some(bound));
+    table.add("added by Weir to a restricted do-nothing sidecar", weir - restricted, "ms", Some(bound));
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is target/tmp");
     table.finish(&target.join("bench/startup.jsonl"));
 }
