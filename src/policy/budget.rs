@@ -20,11 +20,34 @@ pub mod exchange;
 
 use std::fmt;
 
-/// A number of server connections.
+pub use exchange::BootId;
+
+/// Server connections: at most as many as PostgreSQL can have backends, so that the sum over 10,000 pods fits its type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Connections(pub u32);
+pub struct Connections(u32);
 
 impl Connections {
+    /// None.
+    pub const NONE: Self = Self(0);
+    /// PostgreSQL's `MAX_BACKENDS` (`postmaster.h`: 2^18 - 1).
+    pub const MAX: Self = Self(0x3_FFFF);
+
+    /// `None` above [`Connections::MAX`].
+    pub fn new(number: u32) -> Option<Self> {
+        (number <= Self::MAX.0).then_some(Self(number))
+    }
+
+    /// `number`, or [`Connections::MAX`] where that is less.
+    #[must_use]
+    pub const fn at_most(number: u32) -> Self {
+        if number < Self::MAX.0 { Self(number) } else { Self::MAX }
+    }
+
+    /// How many.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
     /// What a budget of this size keeps for looking at PostgreSQL: one connection, unless it is the only one.
     #[must_use]
     pub const fn reserved(self) -> Self {

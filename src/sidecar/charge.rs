@@ -30,9 +30,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use attempt::{Attempt, Backend, BootId, Left};
+pub use attempt::{Attempt, Backend, Left};
 pub use look::{Answer, Identity, Look, LookError, Row, identify, identify_without_system};
 pub use server::Incarnation;
+
+pub use crate::policy::budget::BootId;
 
 use self::attempt::{Charge, Life};
 use self::server::Servers;

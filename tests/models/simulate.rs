@@ -98,13 +98,13 @@ fn skewed_load() {
     for (budget, instances) in [(20, 3), (80, 4), (400, 40), (2000, 10), (5000, 200), (20_000, 1000)] {
         let mut pool = Pool::new(budget, vec![idle(budget, 1); instances as usize]);
         pool.settle();
-        let before = pool.pods[0].outstanding.0;
+        let before = pool.pods[0].outstanding.get();
         pool.pods[0].demand = Demand { active: before, waiting: budget, waited: Duration::from_millis(100) };
         let goal = (budget - instances) * 4 / 5;
         // The first round is at once: an exchange is answered when waiting starts.
         let rounds = (0_u32..60).find(|_| {
             pool.round();
-            pool.pods[0].outstanding.0 >= goal
+            pool.pods[0].outstanding.get() >= goal
         });
         let seconds = rounds.map_or_else(|| "never".to_owned(), |rounds| rounds.to_string());
         let verdict = if rounds.is_some_and(|rounds| rounds <= 5) { "met" } else { "MISSED" };
@@ -161,7 +161,7 @@ fn turns() {
         let mut had = [false; 100];
         let rounds = (1_u32..1000).find(|_| {
             pool.round();
-            had.iter_mut().zip(&pool.pods).for_each(|(had, pod)| *had |= pod.outstanding.0 > 0);
+            had.iter_mut().zip(&pool.pods).for_each(|(had, pod)| *had |= pod.outstanding.get() > 0);
             had.iter().all(|had| *had)
         });
         println!("{free:>10} {:>10}", rounds.map_or_else(|| "never".to_owned(), |rounds| rounds.to_string()));

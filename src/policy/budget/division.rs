@@ -98,28 +98,28 @@ pub fn divide(fleet: &Fleet<'_>, now: Duration) -> Vec<Share> {
 fn remember(pod: &Pod, now: Duration) -> Memory {
     let Memory { need, urgency, pace, turn } = pod.memory;
     Memory {
-        need: need.follow(pod.demand.wanted().min(pod.limit.0), now),
+        need: need.follow(pod.demand.wanted().min(pod.limit.get()), now),
         urgency: urgency.follow(pod.demand.urgency(), now),
-        pace: pace.follow(pod.outstanding.0),
+        pace: pace.follow(pod.outstanding.get()),
         turn,
     }
 }
 
 /// Everybody can have one.
 fn by_need(free: u32, pods: &[(usize, &Pod)], remembered: Vec<Memory>, now: Duration) -> Vec<Share> {
-    let minimum = |pod: &Pod| pod.floor.0.max(1).min(pod.limit.0);
+    let minimum = |pod: &Pod| pod.floor.get().max(1).min(pod.limit.get());
     let fits = pods.iter().map(|(_, pod)| u64::from(minimum(pod))).sum::<u64>() <= u64::from(free);
     let claim = |((_, pod), memory): (&(usize, &Pod), &Memory)| Claim {
         floor: minimum(pod).min(if fits { u32::MAX } else { 1 }),
         need: memory.need.value.min(pod.demand.wanted().saturating_mul(4)),
         remembered: memory.need.value,
-        limit: pod.limit.0,
+        limit: pod.limit.get(),
         urgency: memory.urgency.value,
     };
     let claims: Vec<Claim> = pods.iter().zip(&remembered).map(claim).collect();
     let shares = shares::buy(free, &claims);
     let share = |((share, claim), mut memory): ((u32, &Claim), Memory)| {
-        let target = Connections(memory.pace.step(share, claim.floor, now));
+        let target = Connections::at_most(memory.pace.step(share, claim.floor, now));
         Share { target, memory: Memory { turn: Turn::None, ..memory } }
     };
     shares.into_iter().zip(&claims).zip(remembered).map(share).collect()
@@ -129,7 +129,7 @@ fn by_need(free: u32, pods: &[(usize, &Pod)], remembered: Vec<Memory>, now: Dura
 fn by_turns(free: u32, pods: &[(usize, &Pod)], remembered: Vec<Memory>, now: Duration) -> Vec<Share> {
     let turns = turns::take(free, pods.iter().map(|(_, pod)| *pod), now);
     let share = |(turn, memory): (Turn, Memory)| Share {
-        target: Connections(u32::from(turn.is_seated())),
+        target: Connections::at_most(u32::from(turn.is_seated())),
         memory: Memory { turn, ..memory },
     };
     turns.into_iter().zip(remembered).map(share).collect()

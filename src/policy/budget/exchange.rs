@@ -59,6 +59,7 @@ mod refusal;
 mod statement;
 mod words;
 
+pub use crate::policy::budget::Connections;
 pub use answer::{ANSWER_MAX, Answer, Backends, PIDS_MAX, Report, Said};
 pub use boot::{Accepted, Boot, NONCE_VALID};
 pub use document::{DOCUMENT_MAX, Document};
@@ -67,7 +68,7 @@ pub use hello::{HELLO_MAX, Hello, KEYS_MAX};
 pub use keys::{KeyError, Keys, SigningKey};
 pub use refusal::Refusal;
 pub use statement::{Fence, Order, STATEMENT_MAX, Sent, Statement, Verified};
-pub use words::{BootId, Connections, Digest, Epoch, KeyId, Nonce, PodUid, PoolName, Sequence};
+pub use words::{BootId, Digest, Epoch, KeyId, Nonce, PodUid, PoolName, Sequence};
 
 #[cfg(test)]
 mod tests;

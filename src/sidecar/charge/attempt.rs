@@ -1,16 +1,11 @@
 //! One attempt to connect, and what is known of the backend that it may have made.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::look::Row;
 use super::server::Incarnation;
-use super::{CONFIRMATION, GRACE};
-
-/// The random identity of one run of the sidecar's process.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BootId(pub [u8; 16]);
+use super::{BootId, CONFIRMATION, GRACE};
 
 /// An attempt to connect: unique for ever, since boots are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,28 +36,6 @@ pub struct Left {
     pub backend: Option<Backend>,
     /// Once known.
     pub server: Option<Incarnation>,
-}
-
-impl BootId {
-    /// 32 hexadecimal digits.
-    pub fn parse(text: &str) -> Option<Self> {
-        if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return None;
-        }
-        u128::from_str_radix(text, 16).ok().map(|number| Self(number.to_be_bytes()))
-    }
-}
-
-impl fmt::Display for BootId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:032x}", u128::from_be_bytes(self.0))
-    }
-}
-
-impl fmt::Debug for BootId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{self}")
-    }
 }
 
 impl Attempt {

@@ -18,7 +18,7 @@ pub struct Pool {
 
 /// An instance of which nobody wants anything.
 pub fn idle(limit: u32, floor: u32) -> Pod {
-    Pod { limit: Connections(limit), floor: Connections(floor), reachable: true, ..Pod::default() }
+    Pod { limit: Connections::at_most(limit), floor: Connections::at_most(floor), reachable: true, ..Pod::default() }
 }
 
 impl Pool {
@@ -27,7 +27,7 @@ impl Pool {
     }
 
     fn fleet(&self) -> Fleet<'_> {
-        Fleet { budget: Connections(self.budget), held: Connections(0), pods: &self.pods }
+        Fleet { budget: Connections::at_most(self.budget), held: Connections::at_most(0), pods: &self.pods }
     }
 
     pub fn divide(&self) -> Vec<Share> {
@@ -37,14 +37,14 @@ impl Pool {
     /// One virtual second. The answer is the number of statements that change a grant.
     pub fn round(&mut self) -> u32 {
         self.now += Duration::from_secs(1);
-        let outstanding = self.pods.iter().map(|pod| pod.outstanding.0).sum();
+        let outstanding = self.pods.iter().map(|pod| pod.outstanding.get()).sum();
         let mut free = self.fleet().free().saturating_sub(outstanding);
         let mut statements = 0;
         let shares = self.divide();
         for (pod, Share { target, memory }) in self.pods.iter_mut().zip(shares) {
-            let grown = target.0.saturating_sub(pod.outstanding.0).min(free);
+            let grown = target.get().saturating_sub(pod.outstanding.get()).min(free);
             free -= grown;
-            let granted = Connections(target.0.min(pod.outstanding.0 + grown));
+            let granted = Connections::at_most(target.get().min(pod.outstanding.get() + grown));
             statements += u32::from(granted != pod.outstanding);
             (pod.memory, pod.outstanding, pod.charge) = (memory, granted, granted);
         }

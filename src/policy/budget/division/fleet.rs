@@ -72,9 +72,9 @@ impl Fleet<'_> {
     /// What there is for the reachable instances.
     pub fn free(&self) -> u32 {
         let silent =
-            self.pods.iter().filter(|pod| !pod.reachable).map(|pod| u64::from(pod.outstanding.max(pod.charge).0));
-        let held = u64::from(self.held.0) + u64::from(self.budget.reserved().0) + silent.sum::<u64>();
-        u32::try_from(held).map_or(0, |held| self.budget.0.saturating_sub(held))
+            self.pods.iter().filter(|pod| !pod.reachable).map(|pod| u64::from(pod.outstanding.max(pod.charge).get()));
+        let held = u64::from(self.held.get()) + u64::from(self.budget.reserved().get()) + silent.sum::<u64>();
+        u32::try_from(held).map_or(0, |held| self.budget.get().saturating_sub(held))
     }
 }
 

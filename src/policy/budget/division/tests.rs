@@ -13,10 +13,10 @@ const NOW: Duration = Duration::from_secs(1000);
 
 fn pod(limit: u32, floor: u32, outstanding: u32) -> Pod {
     Pod {
-        limit: Connections(limit),
-        floor: Connections(floor),
-        outstanding: Connections(outstanding),
-        charge: Connections(outstanding),
+        limit: Connections::at_most(limit),
+        floor: Connections::at_most(floor),
+        outstanding: Connections::at_most(outstanding),
+        charge: Connections::at_most(outstanding),
         reachable: true,
         ..Pod::default()
     }
@@ -27,11 +27,11 @@ fn wants(active: u32, waiting: u32, milliseconds: u64) -> Demand {
 }
 
 fn fleet(budget: u32, held: u32, pods: &[Pod]) -> Fleet<'_> {
-    Fleet { budget: Connections(budget), held: Connections(held), pods }
+    Fleet { budget: Connections::at_most(budget), held: Connections::at_most(held), pods }
 }
 
 fn targets(shares: &[Share]) -> Vec<u32> {
-    shares.iter().map(|share| share.target.0).collect()
+    shares.iter().map(|share| share.target.get()).collect()
 }
 
 /// A leader with a ledger that grants nothing before it is free, and pods that confirm each decrease within a round.
@@ -51,14 +51,14 @@ impl Rounds {
         self.now += after;
         let shares = divide(&fleet(self.budget, 0, &self.pods), self.now);
         let mut free = fleet(self.budget, 0, &self.pods).free();
-        free = free.saturating_sub(self.pods.iter().filter(|pod| pod.reachable).map(|pod| pod.outstanding.0).sum());
+        free = free.saturating_sub(self.pods.iter().filter(|pod| pod.reachable).map(|pod| pod.outstanding.get()).sum());
         let mut changed = false;
         for (pod, Share { target, memory }) in self.pods.iter_mut().zip(shares) {
             pod.memory = memory;
             changed |= target != pod.outstanding;
-            let grown = target.0.saturating_sub(pod.outstanding.0).min(free);
+            let grown = target.get().saturating_sub(pod.outstanding.get()).min(free);
             free -= grown;
-            pod.outstanding = Connections(target.0.min(pod.outstanding.0 + grown));
+            pod.outstanding = Connections::at_most(target.get().min(pod.outstanding.get() + grown));
             pod.charge = pod.outstanding;
         }
         changed
@@ -71,6 +71,6 @@ impl Rounds {
     }
 
     fn grants(&self) -> Vec<u32> {
-        self.pods.iter().map(|pod| pod.outstanding.0).collect()
+        self.pods.iter().map(|pod| pod.outstanding.get()).collect()
     }
 }

@@ -58,7 +58,7 @@ impl Turn {
 
     /// What is so before seats are given: grants have come, wishes have come and gone.
     fn arrive(self, pod: &Pod, now: Duration) -> Self {
-        let (granted, wants) = (pod.outstanding.0 > 0, pod.demand.wanted() > 0);
+        let (granted, wants) = (pod.outstanding.get() > 0, pod.demand.wanted() > 0);
         match self {
             Self::None | Self::Seated { since: None } if granted => Self::Seated { since: Some(now) },
             Self::None | Self::Away if wants => Self::Queued { since: now },
@@ -95,7 +95,7 @@ pub(super) fn take<'a>(free: u32, pods: impl Iterator<Item = &'a Pod>, now: Dura
 
     // A connection is there for a newcomer when neither a grant nor a seat has it; grants of those who have to go are on their way back.
     let taken = ranked.iter().enumerate().map(|(place, (_, (_, turn, pod)))| {
-        u64::from(pod.outstanding.0.max(u32::from(place < seats && turn.is_seated())))
+        u64::from(pod.outstanding.get().max(u32::from(place < seats && turn.is_seated())))
     });
     let mut there = u64::from(free).saturating_sub(taken.sum());
     let mut turns: Vec<(usize, Turn)> = ranked
@@ -103,7 +103,7 @@ pub(super) fn take<'a>(free: u32, pods: impl Iterator<Item = &'a Pod>, now: Dura
         .enumerate()
         .map(|(place, (index, (_, turn, pod)))| {
             // One that still holds a connection from its last turn needs no other.
-            let needs = u64::from(pod.outstanding.0 == 0);
+            let needs = u64::from(pod.outstanding.get() == 0);
             let turn = match turn {
                 Turn::Seated { .. } if place < seats => turn,
                 Turn::Seated { .. } if pod.demand.wanted() > 0 => Turn::Queued { since: now },

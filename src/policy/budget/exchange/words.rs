@@ -37,10 +37,6 @@ pub struct Epoch(NonZeroU64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sequence(NonZeroU64);
 
-/// Server connections: at most as many as PostgreSQL can have backends, so that the sum over 10,000 pods fits its type.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Connections(u32);
-
 impl PodUid {
     /// `None` where it is no UID.
     pub fn new(text: &str) -> Option<Self> {
@@ -99,18 +95,13 @@ impl Sequence {
     }
 }
 
-impl Connections {
-    /// PostgreSQL's `MAX_BACKENDS` (`postmaster.h`: 2^18 - 1).
-    pub const MAX: Self = Self(0x3_FFFF);
-
-    /// `None` above [`Connections::MAX`].
-    pub fn new(number: u32) -> Option<Self> {
-        (number <= Self::MAX.0).then_some(Self(number))
-    }
-
-    /// How many.
-    pub const fn get(self) -> u32 {
-        self.0
+impl BootId {
+    /// 32 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        u128::from_str_radix(text, 16).ok().map(|number| Self(number.to_be_bytes()))
     }
 }
 
@@ -153,6 +144,7 @@ hexadecimal!(BootId, Nonce, Digest, KeyId);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::budget::Connections;
 
     #[test]
     fn words_have_bounds() {

@@ -77,7 +77,7 @@ fn one_that_gave_up_its_seat_does_not_overtake_those_that_queue() {
     };
     assert_eq!(round(0, |_| {}), [0, 0], "what the idle one has is not there yet");
     assert_eq!(round(1, |pods| pods[0].demand = wants(1, 9, 5000)), [0, 0], "it changes its mind too late");
-    assert_eq!(round(2, |pods| pods[0].outstanding = Connections(0)), [0, 1]);
+    assert_eq!(round(2, |pods| pods[0].outstanding = Connections::at_most(0)), [0, 1]);
 }
 
 #[test]

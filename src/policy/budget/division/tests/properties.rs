@@ -12,11 +12,11 @@ fn after(budget: u32, held: u32, pods: &[Pod]) -> Vec<u32> {
 /// What each of the reachable is guaranteed; 0 where not everybody can have 1.
 fn floors(free: u32, pods: &[Pod]) -> Vec<u32> {
     let reachable: Vec<&Pod> = pods.iter().filter(|pod| pod.reachable).collect();
-    let most = match reachable.iter().map(|pod| pod.floor.0.max(1)).sum::<u32>() {
+    let most = match reachable.iter().map(|pod| pod.floor.get().max(1)).sum::<u32>() {
         sum if sum <= free => u32::MAX,
         _ => u32::from(reachable.len() <= free as usize),
     };
-    pods.iter().map(|pod| pod.floor.0.max(1).min(most)).collect()
+    pods.iter().map(|pod| pod.floor.get().max(1).min(most)).collect()
 }
 
 fn moved(before: &[u32], after: &[u32]) -> u32 {
@@ -35,17 +35,17 @@ proptest! {
     #[test]
     fn targets_add_up_and_keep_floors_and_limits((budget, held, pods) in random()) {
         let free = fleet(budget, held, &pods).free();
-        let silent: u32 = pods.iter().filter(|pod| !pod.reachable).map(|pod| pod.outstanding.0).sum();
+        let silent: u32 = pods.iter().filter(|pod| !pod.reachable).map(|pod| pod.outstanding.get()).sum();
         prop_assert_eq!(free, budget.saturating_sub(u32::from(budget >= 2)).saturating_sub(held).saturating_sub(silent));
         let targets = after(budget, held, &pods);
         let floors = floors(free, &pods);
         let mut sum = 0;
         for ((pod, target), floor) in pods.iter().zip(&targets).zip(floors) {
             if pod.reachable {
-                prop_assert!(floor <= *target && *target <= pod.limit.0, "{floor} <= {target} <= {}", pod.limit);
+                prop_assert!(floor <= *target && *target <= pod.limit.get(), "{floor} <= {target} <= {}", pod.limit);
                 sum += target;
             } else {
-                prop_assert_eq!(*target, pod.outstanding.0);
+                prop_assert_eq!(*target, pod.outstanding.get());
             }
         }
         prop_assert!(sum <= free, "{sum} of {free}");
@@ -97,7 +97,7 @@ proptest! {
     #[test]
     fn nobody_loses_what_is_active_to_one_that_is_idle((budget, held, pods) in enough()) {
         let (targets, floors) = (after(budget, held, &pods), floors(fleet(budget, held, &pods).free(), &pods));
-        let loses = |(pod, target): (&Pod, &u32)| pod.reachable && *target < pod.demand.active.min(pod.limit.0);
+        let loses = |(pod, target): (&Pod, &u32)| pod.reachable && *target < pod.demand.active.min(pod.limit.get());
         if pods.iter().zip(&targets).any(loses) {
             for ((pod, target), floor) in pods.iter().zip(&targets).zip(&floors) {
                 prop_assert!(!pod.reachable || pod.demand.wanted() > 0 || target <= floor, "{pod:?} {target}");

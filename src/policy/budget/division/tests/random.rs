@@ -19,7 +19,7 @@ pub fn random() -> impl Strategy<Value = Random> {
 /// Fleets in which everybody can have 1.
 pub fn enough() -> impl Strategy<Value = Random> {
     random().prop_map(|(budget, held, pods)| {
-        let silent: u32 = pods.iter().filter(|pod| !pod.reachable).map(|pod| pod.outstanding.0).sum();
+        let silent: u32 = pods.iter().filter(|pod| !pod.reachable).map(|pod| pod.outstanding.get()).sum();
         let reachable = pods.iter().filter(|pod| pod.reachable).count();
         (budget + held + silent + u32::try_from(reachable).unwrap() + 1, held, pods)
     })
@@ -49,10 +49,10 @@ fn instance() -> impl Strategy<Value = Pod> {
                 memory.pace.outstanding = outstanding;
             }
             Pod {
-                limit: Connections(limit),
-                floor: Connections(floor.min(limit)),
-                outstanding: Connections(outstanding),
-                charge: Connections(charge.min(outstanding)),
+                limit: Connections::at_most(limit),
+                floor: Connections::at_most(floor.min(limit)),
+                outstanding: Connections::at_most(outstanding),
+                charge: Connections::at_most(charge.min(outstanding)),
                 demand: Demand { active: demand.active.min(outstanding), ..demand },
                 reachable,
                 age: Duration::from_secs(age),

@@ -22,7 +22,7 @@ proptest! {
         for _ in 0..15 {
             prop_assert!(!rounds.round(Duration::from_secs(1)), "{rest:?} {:?}", rounds.grants());
         }
-        let limits = rounds.pods.iter().map(|pod| pod.limit.0).sum::<u32>();
+        let limits = rounds.pods.iter().map(|pod| pod.limit.get()).sum::<u32>();
         prop_assert_eq!(rest.iter().sum::<u32>(), limits.min(fleet(budget, 0, &rounds.pods).free()));
     }
 
@@ -58,7 +58,7 @@ proptest! {
         for _ in 0..100 {
             rounds.round(round);
             for (pod, last) in rounds.pods.iter().zip(&mut last) {
-                if pod.outstanding.0 > 0 {
+                if pod.outstanding.get() > 0 {
                     *last = rounds.now;
                 }
             }
@@ -77,7 +77,7 @@ proptest! {
         let free = (budget - 1).saturating_sub(u32::try_from(others).unwrap() * floor);
         let mut rounds = Rounds::new(budget, vec![pod(2000, floor, 0); others + 1]);
         rounds.seconds(REST);
-        rounds.pods[0].demand = wants(rounds.pods[0].outstanding.0, 2000, 100);
+        rounds.pods[0].demand = wants(rounds.pods[0].outstanding.get(), 2000, 100);
         rounds.seconds(5);
         prop_assert!(rounds.grants()[0] * 5 >= free * 4, "{:?} of {free}", rounds.grants());
     }
