@@ -9,7 +9,7 @@ use crate::policy::validate::ValidatedPool;
 use crate::prober::targets::selects;
 
 /// Pods that are named at most, wherever pods are named.
-pub const NAMED: usize = 3;
+const NAMED: usize = 3;
 
 /// What one matching pod is to the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -78,14 +78,17 @@ fn a_new_band_is_shown_and_told() {
     set(&test, "app", 9);
     let message = awaits(&test, "orders", "Saturated", "True", "Critical", A_MINUTE);
     assert!(message.contains("90") && message.contains("app"), "{message}");
-    awaits_event(&test, "ConnectionPool", "orders", "Saturated");
+    awaits_event(&test, "ConnectionPool", "orders", "Saturated", "the pool has reached its critical threshold");
     eventually("the figures are shown", A_MINUTE, || match &test.get("connectionpool", "orders")["status"] {
         status if status["used"] == "9" && status["utilization"] == "90%" => Ok(()),
         status => Err(format!("{status}")),
     });
+    set(&test, "app", 8);
+    awaits(&test, "orders", "Saturated", "True", "Elevated", A_MINUTE);
+    awaits_event(&test, "ConnectionPool", "orders", "Recovered", "the pool is no longer critical, but still elevated");
     set(&test, "app", 1);
     awaits(&test, "orders", "Saturated", "False", "Normal", A_MINUTE);
-    awaits_event(&test, "ConnectionPool", "orders", "Recovered");
+    awaits_event(&test, "ConnectionPool", "orders", "Recovered", "the pool is below its thresholds again");
 
     test.kubectl(["delete", "pod", "app", "--wait=true"]);
     awaits(&test, "orders", "Reachable", "Unknown", "NoInstances", A_MINUTE);
