@@ -11,12 +11,15 @@ mod alone;
 mod pools;
 #[path = "operator/probes.rs"]
 mod probes;
+#[path = "support/rounds.rs"]
+mod rounds;
 
 use std::sync::Once;
 use std::time::Duration;
 
 use cluster::{A_MINUTE, Cluster, Test, eventually};
 use pools::{awaits, pool};
+use rounds::assert_quiet;
 use serde_json::Value;
 
 /// A program that runs for ever in a pod; any image will do.
