@@ -73,6 +73,11 @@ lint: ## Lint, warnings as errors; the sidecar alone too, without the control pl
 	cargo clippy --lib --bin weir-sidecar --no-default-features --features sidecar -- -D warnings
 	cd tests/cluster/program && go vet .
 
+.PHONY: deny
+deny: ## Check licenses, sources and advisories of all crates (CHECKS="bans licenses sources": without GitHub)
+	@command -v cargo-deny > /dev/null || { echo "deny: cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
+	cargo deny check -D warnings $(CHECKS)
+
 .PHONY: generate
 generate: ## Write what is generated: the CRD, and the chart's copy of it
 	@mkdir -p crds

@@ -1,11 +1,16 @@
 //! What users read in `kubectl describe`: injection, skipped pods, saturation and recovery.
 //!
-//! Sent by the reconcile, never from the admission path. Repeats are merged into a series by the API's own means, and single pods
-//! are spoken of at most once per reason and only while they are young, so a restart of the operator says nothing twice.
+//! Sent by the reconcile, never from the admission path. Single pods are spoken of at most once per reason and only while they are
+//! young, so a restart of the operator says nothing twice.
+//!
+//! What is said of the same object with the same reason and action within minutes is one series, which only counts: the API keeps
+//! the note of its first event for ever. So a note says what holds for every event of its series. Names of pods and figures, which
+//! differ from one to the next, are in the conditions.
 
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,14 +21,15 @@ use kube::Resource as _;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 
 use crate::api::within;
-use crate::controller::fleet::{NAMED, Standing, standing};
+use crate::controller::fleet::{Standing, standing};
 use crate::crd::{ConnectionPool, ConnectionPoolStatus};
 use crate::metrics::Metrics;
 use crate::names::FIELD_MANAGER;
 use crate::observe::pod::Pod;
 use crate::policy::reasons::{ConditionType, Reason};
-use crate::policy::status::find;
+use crate::policy::status::{band, find};
 use crate::policy::validate::ValidatedPool;
+use crate::policy::verdict::Verdict;
 use crate::telemetry::chain;
 
 /// Pods older than this are not spoken of: whoever watches them start has stopped watching.
@@ -46,6 +52,8 @@ pub struct PodNews {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolNews {
     reason: &'static str,
+    /// Tells series of one reason apart.
+    action: &'static str,
     warning: bool,
     note: String,
 }
@@ -86,25 +94,40 @@ impl News {
 
 /// What of the pool turned with this write.
 fn changes(old: Option<&ConnectionPoolStatus>, new: &ConnectionPoolStatus) -> Vec<PoolNews> {
-    let is = |status: Option<&ConnectionPoolStatus>, kind, value: &str, reason: Option<Reason>| {
-        let found = status.and_then(|status| find(status, kind));
-        found.is_some_and(|c| c.status == value && reason.is_none_or(|reason| c.reason == reason.as_str()))
+    let missed = |status| {
+        let injected = find(status, ConditionType::Injected);
+        injected.is_some_and(|injected| injected.reason == Reason::PodsMissed.as_str())
     };
-    let note = |kind| find(new, kind).map(|condition| condition.message.clone()).unwrap_or_default();
-    let (saturated, injected) = (ConditionType::Saturated, ConditionType::Injected);
     let mut news = Vec::new();
-    if is(Some(new), saturated, "True", None) && !is(old, saturated, "True", None) {
-        news.push(PoolNews { reason: "Saturated", warning: true, note: note(saturated) });
+    if let Some(verdict) = band(new) {
+        news.extend(turned(old.and_then(band), verdict));
     }
-    // Only what was saturated recovers, and only when that is known.
-    if is(Some(new), saturated, "False", None) && is(old, saturated, "True", None) {
-        news.push(PoolNews { reason: "Recovered", warning: false, note: note(saturated) });
-    }
-    let missed = Some(Reason::PodsMissed);
-    if is(Some(new), injected, "False", missed) && !is(old, injected, "False", missed) {
-        news.push(PoolNews { reason: "Missed", warning: true, note: note(injected) });
+    if missed(new) && !old.is_some_and(missed) {
+        let note = "pods that match run without the pool: they are older than it, or were created while the webhook was away; the \
+                    condition Injected counts and names them; delete them, or restart their workload with `kubectl rollout restart`";
+        news.push(PoolNews { reason: "Missed", action: "Missed", warning: true, note: note.to_owned() });
     }
     news
+}
+
+/// A pool came into this band. Only what was seen saturated recovers.
+fn turned(old: Option<Verdict>, new: Verdict) -> Option<PoolNews> {
+    let (action, reached) = match new {
+        Verdict::Normal => (Reason::Normal, "the pool is below its thresholds again"),
+        Verdict::Elevated if old > Some(new) => {
+            (Reason::Elevated, "the pool is no longer critical, but still elevated")
+        }
+        Verdict::Elevated => (Reason::Elevated, "the pool has reached its warning threshold"),
+        Verdict::Critical => (Reason::Critical, "the pool has reached its critical threshold"),
+    };
+    let (reason, warning) = match old.unwrap_or(Verdict::Normal).cmp(&new) {
+        Ordering::Less => ("Saturated", true),
+        Ordering::Equal => return None,
+        Ordering::Greater => ("Recovered", false),
+    };
+    let remedy = new.remedy().map(|remedy| format!("; {remedy}")).unwrap_or_default();
+    let note = format!("{reached}; the condition Saturated has the figures{remedy}");
+    Some(PoolNews { reason, action: action.as_str(), warning, note })
 }
 
 fn reference(pod: &Pod) -> ObjectReference {
@@ -137,19 +160,26 @@ impl Announcer {
     pub async fn announce(&self, pool: &ConnectionPool, news: News) {
         let regarding = pool.object_ref(&());
         let fresh = self.fresh(&format!("{:?}/{:?}", regarding.namespace, regarding.name), news.pods);
-        let injected: Vec<_> =
-            fresh.iter().filter(|news| news.skipped.is_none()).filter_map(|news| news.pod.name.clone()).collect();
-        if !injected.is_empty() {
-            self.send(&regarding, None, "Injected", EventType::Normal, note_injected(&injected)).await;
+        let about = |reason: &'static str, action: &'static str, type_, note: String| Event {
+            type_,
+            reason: reason.to_owned(),
+            note: Some(cut(note)),
+            action: action.to_owned(),
+            secondary: None,
+        };
+        if fresh.iter().any(|news| news.skipped.is_none()) {
+            let note = "new pods carry the pool; the column PODS of `kubectl get connectionpools` counts them";
+            self.send(&regarding, about("Injected", "Injected", EventType::Normal, note.to_owned())).await;
         }
         for news in fresh {
             if let Some(why) = news.skipped {
-                self.send(&news.pod, Some(&regarding), "Skipped", EventType::Warning, why).await;
+                let skipped = about("Skipped", "Skipped", EventType::Warning, why);
+                self.send(&news.pod, Event { secondary: Some(regarding.clone()), ..skipped }).await;
             }
         }
-        for PoolNews { reason, warning, note } in news.pool {
+        for PoolNews { reason, action, warning, note } in news.pool {
             let type_ = if warning { EventType::Warning } else { EventType::Normal };
-            self.send(&regarding, None, reason, type_, note).await;
+            self.send(&regarding, about(reason, action, type_, note)).await;
         }
     }
 
@@ -171,24 +201,10 @@ impl Announcer {
         fresh
     }
 
-    async fn send(
-        &self,
-        regarding: &ObjectReference,
-        related: Option<&ObjectReference>,
-        reason: &str,
-        type_: EventType,
-        note: String,
-    ) {
-        let event = Event {
-            type_,
-            reason: reason.to_owned(),
-            note: Some(cut(note)),
-            action: reason.to_owned(),
-            secondary: related.cloned(),
-        };
+    async fn send(&self, regarding: &ObjectReference, event: Event) {
         if let Err(error) = within(self.recorder.publish(&event, regarding)).await {
             self.metrics.failed("event");
-            tracing::warn!(reason, error = chain(&error), "an event was not sent");
+            tracing::warn!(reason = event.reason, error = chain(&error), "an event was not sent");
         }
     }
 }
@@ -201,13 +217,4 @@ fn cut(mut note: String) -> String {
         note.push('…');
     }
     note
-}
-
-fn note_injected(pods: &[String]) -> String {
-    let named = pods.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match pods.len() {
-        1 => format!("pod {named} was injected"),
-        count if count <= NAMED => format!("{count} pods were injected: {named}"),
-        count => format!("{count} pods were injected: {named} and {} more", count - NAMED),
-    }
 }

@@ -39,11 +39,27 @@ struct PoolLabels {
     pool: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProbeLabels {
+    namespace: String,
+    pool: String,
+    result: &'static str,
+}
+
+impl ProbeLabels {
+    fn of(key: &PoolKey, result: &'static str) -> Self {
+        Self { namespace: key.namespace.clone(), pool: key.name.clone(), result }
+    }
+}
+
 impl From<&PoolKey> for PoolLabels {
     fn from(key: &PoolKey) -> Self {
         Self { namespace: key.namespace.clone(), pool: key.name.clone() }
     }
 }
+
+/// Every result of a probe that [`Metrics::probed`] counts.
+pub const PROBE_RESULTS: [&str; 7] = ["ok", "timeout", "refused", "status", "too_large", "malformed", "other_pod"];
 
 /// A pool's exact figures; what status shows is rounded and delayed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -74,7 +90,7 @@ pub struct Metrics {
     failures: Family<ResultLabel, Counter>,
     reviews: Family<Outcome, Counter>,
     review_seconds: Histogram,
-    probes: Family<ResultLabel, Counter>,
+    probes: Family<ProbeLabels, Counter>,
     probe_seconds: Histogram,
     status_writes: Counter,
     undecodable: Counter,
@@ -141,7 +157,7 @@ impl Metrics {
         registry.register("failures", "Failed steps outside of a reconcile, by step", self.failures.clone());
         registry.register("webhook_reviews", "Reviewed pods, by outcome and reason", self.reviews.clone());
         registry.register("webhook_review_seconds", "Duration of a review", self.review_seconds.clone());
-        registry.register("probes", "Probes of instances, by result", self.probes.clone());
+        registry.register("probes", "Probes of instances, by pool and result", self.probes.clone());
         registry.register("probe_seconds", "Duration of a probe", self.probe_seconds.clone());
         registry.register("status_writes", "Writes of a pool's status", self.status_writes.clone());
         registry.register(
@@ -188,9 +204,12 @@ impl Metrics {
         self.review_seconds.observe(took.as_secs_f64());
     }
 
-    /// One probe ended.
-    pub fn probed(&self, result: &'static str, took: Duration) {
-        self.probes.get_or_create(&ResultLabel { result }).inc();
+    /// One probe of a pool's instance ended, with one of [`PROBE_RESULTS`]. Counted by pool only between the pool's first reconcile
+    /// and its end, so that a probe that outlives the pool leaves no series behind.
+    pub fn probed(&self, key: &PoolKey, result: &'static str, took: Duration) {
+        if let Some(count) = self.probes.get(&ProbeLabels::of(key, result)) {
+            count.inc();
+        }
         self.probe_seconds.observe(took.as_secs_f64());
     }
 
@@ -219,6 +238,9 @@ impl Metrics {
         self.pool_answering.get_or_create(&labels).set(figures.answering.into());
         self.pool_matched.get_or_create(&labels).set(figures.matched.into());
         self.pool_injected.get_or_create(&labels).set(figures.injected.into());
+        for result in PROBE_RESULTS {
+            drop(self.probes.get_or_create(&ProbeLabels::of(key, result)));
+        }
     }
 
     /// The pool is gone, and its series with it.
@@ -235,6 +257,9 @@ impl Metrics {
             family.remove(&labels);
         }
         self.pool_utilization.remove(&labels);
+        for result in PROBE_RESULTS {
+            self.probes.remove(&ProbeLabels::of(key, result));
+        }
     }
 
     /// In Prometheus' text format (OpenMetrics 1.0). `now` is for what is counted from a time.
@@ -259,16 +284,22 @@ mod tests {
     fn a_pool_takes_its_series_with_it() {
         let metrics = Metrics::new(Activity::default());
         let (key, now) = (PoolKey::new("shop", "orders"), Timestamp::UNIX_EPOCH);
+        metrics.probed(&key, "ok", Duration::ZERO);
         metrics.pool(&key, &PoolFigures { active: 3, waiting: 2, utilization: 0.25, ..PoolFigures::default() });
+        metrics.probed(&key, "ok", Duration::ZERO);
+        metrics.probed(&key, "ok", Duration::ZERO);
         let text = metrics.render(now).expect("writes to a String");
         for line in [
             r#"weir_pool_active_connections{namespace="shop",pool="orders"} 3"#,
             r#"weir_pool_waiting_clients{namespace="shop",pool="orders"} 2"#,
             r#"weir_pool_utilization_ratio{namespace="shop",pool="orders"} 0.25"#,
+            r#"weir_probes_total{namespace="shop",pool="orders",result="ok"} 2"#,
+            r#"weir_probes_total{namespace="shop",pool="orders",result="timeout"} 0"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");
         }
         metrics.forget(&key);
+        metrics.probed(&key, "timeout", Duration::ZERO);
         assert!(!metrics.render(now).expect("writes to a String").contains("orders"));
     }
 

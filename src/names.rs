@@ -56,6 +56,10 @@ pub const URL_PATH: &str = "/etc/weir/url";
 /// The file under [`URL_PATH`] that holds the connection URL.
 pub const URL_FILE: &str = "url";
 
+/// What the names of all variables of our container start with, but for [`ENV_ROOTS`].
+pub const ENV_PREFIX: &str = "WEIR_";
+/// Names a bundle of certificate authorities to trust instead of those in the image (the variable that OpenSSL reads).
+pub const ENV_ROOTS: &str = "SSL_CERT_FILE";
 /// Settings of a boot: [`crate::policy::settings::Settings`] as JSON.
 pub const ENV_SETTINGS: &str = "WEIR_SETTINGS";
 /// The application's original connection URL, when it was a literal.

@@ -98,7 +98,7 @@ impl Prober {
     async fn one(&self, probe: Probe) -> targets::Instance {
         let started = Instant::now();
         let answer = exchange::exchange(&probe.target, &probe.instance.uid).await;
-        self.metrics.probed(exchange::class(&answer), started.elapsed());
+        self.metrics.probed(&probe.instance.pool, exchange::class(&answer), started.elapsed());
         let news = if probe.target.leaving && answer.is_err() {
             self.reports.forget(&probe.instance)
         } else {

@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use crate::observe::pod::Pod;
 use crate::policy::status::Fleet;
+use crate::policy::status::conditions::NAMED;
 use crate::policy::validate::ValidatedPool;
 use crate::prober::targets::selects;
-
-/// Pods that are named at most, wherever pods are named.
-pub const NAMED: usize = 3;
 
 /// What one matching pod is to the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

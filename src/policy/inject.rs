@@ -8,6 +8,7 @@
 mod editor;
 mod environment;
 mod instance;
+mod literal;
 mod parameters;
 mod pod;
 mod pooler;

@@ -17,6 +17,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use super::health::Report;
 use super::reasons::{ConditionType, Reason};
 use super::validate::{ValidatedPool, Violation};
+use super::verdict::Verdict;
 use crate::crd::ConnectionPoolStatus;
 use conditions::Finding;
 pub use due::due;
@@ -168,6 +169,16 @@ fn condition(old: &ConnectionPoolStatus, finding: Finding, generation: i64, now:
 /// The condition of that type.
 pub fn find(status: &ConnectionPoolStatus, kind: ConditionType) -> Option<&Condition> {
     status.conditions.iter().find(|condition| condition.type_ == kind.as_str())
+}
+
+/// The band that the condition Saturated tells; `None` where nobody knows.
+pub fn band(status: &ConnectionPoolStatus) -> Option<Verdict> {
+    match Reason::parse(&find(status, ConditionType::Saturated)?.reason)? {
+        Reason::Critical => Some(Verdict::Critical),
+        Reason::Elevated => Some(Verdict::Elevated),
+        Reason::Normal => Some(Verdict::Normal),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

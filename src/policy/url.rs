@@ -10,6 +10,7 @@ mod error;
 pub mod expansion;
 mod query;
 mod split;
+mod template;
 
 use std::fmt;
 use std::ops::Range;
@@ -17,6 +18,7 @@ use std::ops::Range;
 pub use decode::Host;
 pub use edit::{Edited, Existing, Redirect, parameters, placeholder, redirect};
 pub use error::UrlError;
+pub use template::Template;
 
 use query::Pair;
 
@@ -31,6 +33,8 @@ type Span = Range<usize>;
 /// A URL that was split. Its `Debug` shows nothing of it.
 pub struct Url<'a> {
     text: &'a [u8],
+    /// What edits start from: the text, but for a [`Template`].
+    original: &'a [u8],
     scheme: Span,
     user: Option<Span>,
     password: Option<Span>,

@@ -19,6 +19,17 @@ pub enum Verdict {
 pub const HYSTERESIS: f64 = 5.0;
 
 impl Verdict {
+    /// What to do about it, where something is.
+    pub const fn remedy(self) -> Option<&'static str> {
+        match self {
+            Self::Normal => None,
+            Self::Elevated => Some("if this lasts, raise spec.limits.max or add pods before clients have to wait"),
+            Self::Critical => Some(
+                "raise spec.limits.max or add pods, or look for slow queries and idle transactions that hold connections",
+            ),
+        }
+    }
+
     /// The band at this busyPercent, after `previous`.
     pub fn next(previous: Self, busy: f64, thresholds: Thresholds) -> Self {
         let reached = |band: Self, threshold: u32| {

@@ -24,6 +24,7 @@
 
 mod attempt;
 mod look;
+mod looking;
 mod server;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ use std::time::Duration;
 
 pub use attempt::{Attempt, Backend, Left};
 pub use look::{Answer, Identity, Look, LookError, Row, identify, identify_without_system};
+pub use looking::LOOKING_INTERVAL;
 pub use server::Incarnation;
 
 pub use crate::policy::budget::BootId;
@@ -39,8 +41,6 @@ pub use crate::policy::budget::BootId;
 use self::attempt::{Charge, Life};
 use self::server::Servers;
 
-/// Between two logins that only look.
-pub const LOOKING_INTERVAL: Duration = Duration::from_secs(10);
 /// Between the answer of a look that missed a backend and the next one that may confirm it.
 pub const CONFIRMATION: Duration = Duration::from_secs(1);
 /// Beyond authentication_timeout, for an attempt that never learned its pid.
@@ -135,32 +135,6 @@ impl Charges {
     /// Before connect(): the permission, or `None` when as much is charged as may be.
     pub fn begin(&mut self, now: Duration, address: SocketAddr) -> Option<Attempt> {
         (self.charged() < self.max).then(|| self.open(now, address, false))
-    }
-
-    /// The permission for one more login that only looks, where every charge is unconfirmed and so nobody else can look. Not for a
-    /// pool with a budget, which has a connection reserved for that.
-    pub fn begin_looking(&mut self, now: Duration, address: SocketAddr) -> Option<Attempt> {
-        (self.looking_due()? <= now).then(|| {
-            self.last_looking = Some(now);
-            self.open(now, address, true)
-        })
-    }
-
-    /// Whether this login is one more than may be: it may look, and serves nobody. As soon as there is room it is an ordinary one,
-    /// charged like any other.
-    pub fn only_looks(&mut self, attempt: Attempt) -> bool {
-        let room = self.charged() < self.max;
-        let Some(charge) = self.books.get_mut(&attempt).filter(|charge| charge.looking) else { return false };
-        charge.looking = !room;
-        self.recount();
-        !room
-    }
-
-    /// When [`Charges::begin_looking`] may next say yes; `None` while it is not needed.
-    pub fn looking_due(&self) -> Option<Duration> {
-        let stuck = self.charged() >= self.max && !self.books.is_empty();
-        let all_lost = self.counts.lost as usize == self.books.len();
-        (stuck && all_lost).then(|| self.last_looking.map_or(Duration::ZERO, |last| last + LOOKING_INTERVAL))
     }
 
     fn open(&mut self, now: Duration, address: SocketAddr, looking: bool) -> Attempt {

@@ -2,6 +2,8 @@
 //!
 //! The counters are relaxed atomics: each is exact, a set of them read together may be a moment apart. No lock is taken in the loop.
 
+mod waits;
+
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,6 +13,8 @@ use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+
+pub use waits::{BOUNDS_MILLIS, Waits};
 
 use super::target::Target;
 use crate::policy::limits::Limits;
@@ -39,8 +43,8 @@ pub struct Figures {
     pub clients_accepted: AtomicU64,
     /// Server connections given to a client since the start.
     pub acquired: AtomicU64,
-    /// Microseconds that clients waited for one, in all.
-    pub waited_micros: AtomicU64,
+    /// How long clients waited for one, whether they got it or not.
+    pub waits: Waits,
     /// Clients that gave up after connectionTimeout.
     pub timed_out: AtomicU64,
     /// Logins at PostgreSQL that succeeded.

@@ -12,7 +12,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::boot::Boot;
-use super::figures::{FAILURES, Figures};
+use super::figures::{BOUNDS_MILLIS, FAILURES, Figures, Waits};
 
 /// Media type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -75,7 +75,11 @@ impl Collector for Scrape {
         }
         out.counter("clients_accepted", "Clients accepted", total(&figures.clients_accepted))?;
         out.counter("acquired", "Server connections given to a client", total(&figures.acquired))?;
-        out.seconds("acquire_wait_seconds", "Time that clients waited for one, in all", total(&figures.waited_micros))?;
+        out.waits(
+            "acquire_wait_seconds",
+            "How long clients waited for a server connection, until they got it, gave up or were refused",
+            &figures.waits,
+        )?;
         out.counter("timeouts", "Clients that gave up after connectionTimeout", total(&figures.timed_out))?;
         out.counter("logins", "Logins at PostgreSQL that succeeded", total(&figures.logins))?;
         let mut failures = [("", 0); FAILURES.len()];
@@ -137,9 +141,17 @@ impl Out<'_> {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a sum of waits is an estimate beyond 285 years")]
-    fn seconds(&mut self, name: &str, help: &str, micros: u64) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        metric.encode_counter::<NoLabels, _, u64>(&(micros as f64 / 1e6), None)
+    fn waits(&mut self, name: &str, help: &str, waits: &Waits) -> fmt::Result {
+        let mut buckets = [(f64::INFINITY, 0); BOUNDS_MILLIS.len() + 1];
+        for ((_, count), bucket) in buckets.iter_mut().zip(&waits.buckets) {
+            *count = total(bucket);
+        }
+        for ((bound, _), millis) in buckets.iter_mut().zip(BOUNDS_MILLIS) {
+            *bound = f64::from(millis) / 1000.0;
+        }
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        metric.encode_histogram::<[(&str, &str); 0]>(total(&waits.micros) as f64 / 1e6, count, &buckets, None)
     }
 }
 
@@ -148,6 +160,7 @@ mod tests {
     use super::*;
     use crate::sidecar::charge::BootId;
     use jiff::Timestamp;
+    use std::time::Duration;
 
     #[test]
     fn shows_every_figure_once() {
@@ -155,7 +168,9 @@ mod tests {
         figures.active.store(3, Ordering::Relaxed);
         figures.waiting.store(7, Ordering::Relaxed);
         figures.bytes_out.store(1 << 40, Ordering::Relaxed);
-        figures.waited_micros.store(1_500_000, Ordering::Relaxed);
+        for millis in [0, 1, 700, 800, 70_000] {
+            figures.waits.record(Duration::from_millis(millis));
+        }
         figures.login_failed(*b"28P01");
         figures.login_failed(*b"XX000");
         let boot = Boot {
@@ -170,7 +185,15 @@ mod tests {
             "weir_sidecar_connections{state=\"active\"} 3",
             "weir_sidecar_waiting 7",
             "weir_sidecar_bytes_total{direction=\"to_client\"} 1099511627776",
-            "weir_sidecar_acquire_wait_seconds_total 1.5",
+            "# HELP weir_sidecar_acquire_wait_seconds How long clients waited for a server connection, until they got it, gave up or were refused",
+            "# TYPE weir_sidecar_acquire_wait_seconds histogram",
+            "weir_sidecar_acquire_wait_seconds_sum 71.501",
+            "weir_sidecar_acquire_wait_seconds_count 5",
+            "weir_sidecar_acquire_wait_seconds_bucket{le=\"0.001\"} 2",
+            "weir_sidecar_acquire_wait_seconds_bucket{le=\"0.5\"} 2",
+            "weir_sidecar_acquire_wait_seconds_bucket{le=\"1.0\"} 4",
+            "weir_sidecar_acquire_wait_seconds_bucket{le=\"60.0\"} 4",
+            "weir_sidecar_acquire_wait_seconds_bucket{le=\"+Inf\"} 5",
             "weir_sidecar_login_failures_total{class=\"28\"} 1",
             "weir_sidecar_login_failures_total{class=\"other\"} 1",
             "weir_sidecar_login_failures_total{class=\"53\"} 0",
@@ -181,6 +204,7 @@ mod tests {
             assert_eq!(text.lines().filter(|found| *found == line).count(), 1, "{line}\n{text}");
         }
         assert!(text.contains("weir_sidecar_build_info{version=\""), "{text}");
+        assert_eq!(text.matches("_bucket{").count(), 16);
         figures.last_login.store(1, Ordering::Relaxed);
         assert!(metrics.text().unwrap().contains("weir_sidecar_database_reachable 1"));
         figures.last_login.store(0, Ordering::Relaxed);

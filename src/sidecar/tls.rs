@@ -18,7 +18,7 @@ use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 
 pub use error::TlsError;
-pub use policy::{Demand, ENV_ROOTS, Policy, ROOTS_PATH, Roots, RootsError, Verification, Versions};
+pub use policy::{Demand, Policy, ROOTS_PATH, Roots, RootsError, Verification, Versions};
 
 /// SSLRequest: its length, then 1234 and 5679.
 pub const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];

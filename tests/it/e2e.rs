@@ -16,6 +16,8 @@ mod lifecycle;
 mod pools;
 #[path = "e2e/refusals.rs"]
 mod refusals;
+#[path = "support/rounds.rs"]
+mod rounds;
 #[path = "e2e/workloads.rs"]
 mod workloads;
 

@@ -11,12 +11,15 @@ mod alone;
 mod pools;
 #[path = "operator/probes.rs"]
 mod probes;
+#[path = "support/rounds.rs"]
+mod rounds;
 
 use std::sync::Once;
 use std::time::Duration;
 
 use cluster::{A_MINUTE, Cluster, Test, eventually};
 use pools::{awaits, pool};
+use rounds::assert_quiet;
 use serde_json::Value;
 
 /// A program that runs for ever in a pod; any image will do.
@@ -49,12 +52,15 @@ spec:
     ))
 }
 
-fn awaits_event(test: &Test, kind: &str, name: &str, reason: &str) -> String {
+/// Waits for an event whose note starts with these words; returns the note.
+fn awaits_event(test: &Test, kind: &str, name: &str, reason: &str, words: &str) -> String {
     eventually(&format!("event {reason} of {kind} {name}"), A_MINUTE, || {
         let events = test.list("events", "");
         let about = |event: &&Value| event["involvedObject"]["kind"] == kind && event["involvedObject"]["name"] == name;
-        let found = events.iter().filter(about).find(|event| event["reason"] == reason);
-        found.map(|event| event["message"].as_str().unwrap_or_default().to_owned()).ok_or_else(|| "none yet".to_owned())
+        let notes = events.iter().filter(about).filter(|event| event["reason"] == reason);
+        let notes: Vec<_> = notes.filter_map(|event| event["message"].as_str()).collect();
+        let found = notes.iter().find(|note| note.starts_with(words)).map(|note| (*note).to_owned());
+        found.ok_or_else(|| format!("there are {notes:?}"))
     })
 }
 
@@ -81,7 +87,7 @@ fn new_pods_of_a_ready_pool_are_injected_until_it_is_deleted() {
     assert_eq!(test.get("pod", "first")["spec"]["initContainers"][0]["name"], "weir-orders");
     awaits(&test, "orders", "Injected", "True", "AllInjected", A_MINUTE);
     assert_eq!(test.get("connectionpool", "orders")["status"]["pods"], "1/1");
-    assert_eq!(awaits_event(&test, "ConnectionPool", "orders", "Injected"), "pod first was injected");
+    awaits_event(&test, "ConnectionPool", "orders", "Injected", "new pods carry the pool");
 
     let path = format!("/inject/{}/orders", test.namespace);
     assert_eq!(calls(&entries(test.cluster), &path).len(), 1);
@@ -106,7 +112,7 @@ fn pods_that_were_there_first_are_counted_and_three_are_named() {
     pool(&test, "orders", "");
     let message = awaits(&test, "orders", "Injected", "False", "PodsMissed", Duration::from_secs(10));
     assert!(message.starts_with("4 pods") && message.contains("a, b, c"), "{message}");
-    awaits_event(&test, "ConnectionPool", "orders", "Missed");
+    awaits_event(&test, "ConnectionPool", "orders", "Missed", "pods that match run without the pool");
     test.kubectl(["delete", "pod", "a", "b", "c", "d", "--wait=false"]);
     awaits(&test, "orders", "Injected", "True", "NoMatchingPods", A_MINUTE);
 }
@@ -128,7 +134,7 @@ spec:
     let said = test.get("pod", "unwilling")["metadata"]["annotations"]["weir.dev/skipped.orders"].clone();
     let said = said.as_str().expect("the pod says why").to_owned();
     assert!(said.starts_with("OptedOut: "), "{said}");
-    assert_eq!(awaits_event(&test, "Pod", "unwilling", "Skipped"), said);
+    assert_eq!(awaits_event(&test, "Pod", "unwilling", "Skipped", "OptedOut: "), said);
     let message = awaits(&test, "orders", "Injected", "False", "PodsSkipped", A_MINUTE);
     assert!(message.contains("unwilling"), "{message}");
 }

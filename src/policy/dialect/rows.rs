@@ -15,6 +15,7 @@ const fn seconds(limit: Limit, name: &'static str, least: u64) -> Lever {
     Lever { limit, channel: Channel::Url, name, unit: Unit::Seconds, least, most: INT, zero: Zero::Never }
 }
 
+/// No client is declared: read as libpq reads it, nothing is set.
 pub(super) const NONE: Dialect = Dialect {
     id: "none",
     schemes: POSTGRES,
@@ -69,19 +70,6 @@ const NODE_POSTGRES: Dialect = Dialect {
 };
 
 /// libpq and what stands on it: psql, psycopg, diesel, ruby-pg. It raises a connect_timeout of 1 to 2.
-const LIBPQ: Dialect = Dialect {
-    id: "libpq",
-    schemes: POSTGRES,
-    levers: &[seconds(Limit::ConnectTimeout, "connect_timeout", 2)],
-    unknown: Unknown::Reject,
-    duplicate: Duplicate::Last,
-    ssl: SslRule::Libpq,
-    facts: EVERY_FACT,
-    multi_host: true,
-    decoding: Decoding::Plain,
-    reads_environment: true,
-    default_database: None,
-    transaction: &[],
-};
+const LIBPQ: Dialect = Dialect { id: "libpq", levers: &[seconds(Limit::ConnectTimeout, "connect_timeout", 2)], ..NONE };
 
 pub(super) static ROWS: [&Dialect; 4] = [&NONE, &PRISMA, &NODE_POSTGRES, &LIBPQ];

@@ -9,7 +9,6 @@ use super::reason::{Skip, SkipReason};
 use super::source::{Holder, Source};
 use crate::policy::dialect::Dialect;
 use crate::policy::limits::{self, Limits};
-use crate::policy::url::Url;
 
 /// When a variable of libpq's stands in the way.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,7 +61,7 @@ pub(super) fn undisturbed(holder: &Holder<'_>, dialect: &Dialect) -> Result<(), 
     }
     let said = |piece: Piece| match holder.source {
         Source::Key { .. } => piece != Piece::Ssl,
-        Source::Literal(text) => Url::parse(text.as_bytes(), dialect).is_ok_and(|url| match piece {
+        Source::Literal(ref literal) => literal.url(dialect).is_ok_and(|url| match piece {
             Piece::User => url.user(dialect).is_ok_and(|user| user.is_some()),
             Piece::Password => url.password(dialect).is_ok_and(|password| password.is_some()),
             Piece::Database => url.database(dialect).is_ok_and(|database| database.is_some()),

@@ -11,8 +11,7 @@ use super::reason::{Skip, SkipReason};
 use super::rewrite::unusable;
 use crate::names;
 use crate::policy::settings::Injected;
-use crate::policy::url::expansion::has_reference;
-use crate::policy::url::{self, Existing, Url, UrlError};
+use crate::policy::url::{self, Existing, Template, UrlError};
 use crate::policy::validate::ValidatedPool;
 
 /// See the module.
@@ -37,11 +36,8 @@ pub(super) fn inject(editor: &mut Editor, pool: &ValidatedPool) -> Result<(), Sk
                 return Err(SkipReason::DuplicateVariable.because(seen));
             }
             if let Some(text) = value.get("value").and_then(Value::as_str).filter(|_| !parameters.is_empty()) {
-                if has_reference(text) {
-                    let seen = format!("{} of container {:?} refers to other variables", pool.env, container.name());
-                    return Err(SkipReason::Reference.because(seen));
-                }
-                let edited = Url::parse(text.as_bytes(), pool.dialect)
+                let edited = Template::new(text)
+                    .url(pool.dialect)
                     .and_then(|url| url::parameters(&url, &parameters, Existing::Keep))
                     .map_err(|error| unusable(error, container, &pool.env))?;
                 let text =

@@ -201,7 +201,7 @@ fn one_source<'p>(holders: &[Holder<'p>], variable: &str) -> Result<Source<'p>, 
         return Err(SkipReason::NoVariable.because(format!("no container has {variable}")));
     };
     match holders.find(|holder| holder.source != first.source) {
-        None => Ok(first.source),
+        None => Ok(first.source.clone()),
         Some(other) => {
             let names = (first.container.name(), other.container.name());
             let seen = format!("{variable} of containers {:?} and {:?} differs", names.0, names.1);

@@ -32,7 +32,7 @@ pub enum SkipReason {
     OptionalReference,
     /// The variable comes from a field, a file or something newer.
     UnsupportedSource,
-    /// The value refers to other variables.
+    /// The value refers to other variables that the sidecar can't have, or where Weir has to read it.
     Reference,
     /// The URL can't be edited without a guess.
     UrlNotRewritable,
@@ -125,7 +125,9 @@ impl SkipReason {
             Self::DifferentUrls => "give the containers the same value, or separate variables and pools",
             Self::OptionalReference => "set optional to false",
             Self::UnsupportedSource => "use a value, a secretKeyRef or a configMapKeyRef",
-            Self::Reference => "write the whole URL into one value, or into one key of a Secret",
+            Self::Reference => {
+                "list what the URL refers to above it, and refer only in its user, password, host, port, database or a plain query value; or write the whole URL into one key of a Secret"
+            }
             Self::UrlNotRewritable => "correct the URL, or declare the pool's client",
             Self::ClientVerification => {
                 "let the system's authorities verify the server and remove the key, or use sidecar.mode None"

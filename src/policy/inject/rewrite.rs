@@ -10,7 +10,7 @@ use super::source::{Holder, Source};
 use crate::names;
 use crate::policy::dialect::{Dialect, Parameter};
 use crate::policy::settings::{Placeholders, Settings};
-use crate::policy::url::{self, Existing, Redirect, Url, UrlError};
+use crate::policy::url::{self, Existing, Redirect, UrlError};
 
 /// See the module.
 pub(super) struct Rewrite<'d> {
@@ -27,8 +27,8 @@ impl<'d> Rewrite<'d> {
 
     /// Whether the variable points at our listener already.
     pub(super) fn done(&self, holder: &Holder<'_>) -> bool {
-        let Source::Literal(text) = holder.source else { return false };
-        let hosts = Url::parse(text.as_bytes(), self.dialect).and_then(|url| url.hosts(self.dialect));
+        let Source::Literal(literal) = &holder.source else { return false };
+        let hosts = literal.url(self.dialect).and_then(|url| url.hosts(self.dialect));
         hosts.is_ok_and(
             |hosts| matches!(hosts.as_slice(), [host] if host.name == "127.0.0.1" && host.port == self.listen),
         )
@@ -39,15 +39,13 @@ impl<'d> Rewrite<'d> {
         let container = &holder.container;
         let application = container.list == List::Main;
         let parameters: &[Parameter] = if application { &self.parameters } else { &[] };
-        let (text, kept) = match holder.source {
-            Source::Literal(text) => {
+        let (text, kept) = match &holder.source {
+            Source::Literal(literal) => {
                 let to = Redirect { port: self.listen, parameters, existing: Existing::Keep };
-                let edited = Url::parse(text.as_bytes(), self.dialect)
-                    .and_then(|url| url::redirect(&url, self.dialect, &to))
+                let (text, kept) = literal
+                    .edited(self.dialect, |url| url::redirect(url, self.dialect, &to))
                     .map_err(|error| unusable(error, container, variable))?;
-                let text =
-                    String::from_utf8(edited.text).map_err(|_| unusable(UrlError::Encoding, container, variable))?;
-                (text, edited.kept.into_iter().map(str::to_owned).collect())
+                (text, kept.into_iter().map(str::to_owned).collect())
             }
             Source::Key { .. } => {
                 let default = Placeholders { user: names::PLACEHOLDER.into(), database: names::PLACEHOLDER.into() };
@@ -76,6 +74,7 @@ impl<'d> Rewrite<'d> {
 pub(super) fn unusable(error: UrlError, container: &Container<'_>, variable: &str) -> Skip {
     let reason = match error {
         UrlError::ClientFile(_) | UrlError::ClientCheck(_) => SkipReason::ClientVerification,
+        UrlError::Reference => SkipReason::Reference,
         _ => SkipReason::UrlNotRewritable,
     };
     reason.because(format!("{variable} of container {:?}: {error}", container.name()))
@@ -83,7 +82,7 @@ pub(super) fn unusable(error: UrlError, container: &Container<'_>, variable: &st
 
 /// Ports that the URL names: its server may be in the same pod, such as another proxy, and then ours must be others.
 pub(super) fn ports_of(source: &Source<'_>, dialect: &Dialect) -> Vec<u16> {
-    let Source::Literal(text) = source else { return Vec::new() };
-    let hosts = Url::parse(text.as_bytes(), dialect).and_then(|url| url.hosts(dialect)).unwrap_or_default();
+    let Source::Literal(literal) = source else { return Vec::new() };
+    let hosts = literal.url(dialect).and_then(|url| url.hosts(dialect)).unwrap_or_default();
     hosts.into_iter().map(|host| host.port).collect()
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Sidecar;
+use super::literal::Literal;
 use super::ports::Ports;
 use super::source::{Kind, Source};
 use super::{pod::Pod, resources};
@@ -38,8 +39,11 @@ pub(super) fn container(
         json!({"name": names::token_volume(pool), "mountPath": names::TOKEN_PATH, "readOnly": true}),
     ];
     match from {
-        // As written: the kubelet expands it for us as it would have for the application.
-        Source::Literal(text) => environment.push(json!({"name": names::ENV_URL, "value": text})),
+        // As written, below what it refers to: the kubelet expands it for us as it would have for the application.
+        Source::Literal(literal) => {
+            environment.extend(literal.entries().cloned());
+            environment.push(json!({"name": names::ENV_URL, "value": literal.text()}));
+        }
         Source::Key { .. } => {
             let file = format!("{}/{}", names::URL_PATH, names::URL_FILE);
             environment.push(json!({"name": names::ENV_URL_FILE, "value": file}));
@@ -110,8 +114,8 @@ pub(super) fn present<'p>(pod: Pod<'p>, pool: &str) -> Option<Present<'p>> {
     let name = names::container(pool);
     let container = pod.list(super::pod::List::Init).find(|container| container.name() == name)?;
     let settings = serde_json::from_str(&unescape(container.literal(names::ENV_SETTINGS)?)).ok()?;
-    let source = match container.literal(names::ENV_URL) {
-        Some(text) => Source::Literal(text),
+    let source = match container.variable(names::ENV_URL).last() {
+        Some((at, value)) => Source::Literal(Literal::new(container, at, value, names::ENV_URL).ok()?),
         None => url_volume(pod, pool)?,
     };
     Some(Present { settings, source, index: container.index })

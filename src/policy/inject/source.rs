@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 
+use super::literal::Literal;
 use super::pod::Container;
 use super::reason::{Skip, SkipReason};
-use crate::policy::url::expansion::has_reference;
 
 /// A source that the sidecar can have as well.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 pub(super) enum Source<'p> {
-    /// A literal `value`, as written: before the kubelet expands it.
-    Literal(&'p str),
+    /// A literal `value`.
+    Literal(Literal<'p>),
     /// One key of an object.
     Key { kind: Kind, name: &'p str, key: &'p str },
 }
@@ -23,7 +23,7 @@ pub(super) enum Kind {
 }
 
 /// A container that has the variable.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Holder<'p> {
     pub(super) container: Container<'p>,
     /// Position of its entry in `env`.
@@ -39,18 +39,16 @@ pub(super) fn holder<'p>(container: Container<'p>, variable: &str) -> Result<Opt
     if entries.next().is_some() {
         return Err(SkipReason::DuplicateVariable.because(format!("container {name:?} lists {variable} twice")));
     }
-    Ok(Some(Holder { container, entry, source: source(value, name, variable)? }))
+    let source = match key(value, name, variable)? {
+        Some(key) => key,
+        None => Source::Literal(Literal::new(container, entry, value, variable)?),
+    };
+    Ok(Some(Holder { container, entry, source }))
 }
 
-fn source<'p>(entry: &'p Value, container: &str, variable: &str) -> Result<Source<'p>, Skip> {
-    let Some(from) = entry.get("valueFrom").filter(|from| !from.is_null()) else {
-        let text = entry.get("value").and_then(Value::as_str).unwrap_or_default();
-        if has_reference(text) {
-            let seen = format!("{variable} of container {container:?} refers to other variables by $(NAME)");
-            return Err(SkipReason::Reference.because(seen));
-        }
-        return Ok(Source::Literal(text));
-    };
+/// The key of an object that an entry takes its value from; `None` for a literal.
+pub(super) fn key<'p>(entry: &'p Value, container: &str, variable: &str) -> Result<Option<Source<'p>>, Skip> {
+    let Some(from) = entry.get("valueFrom").filter(|from| !from.is_null()) else { return Ok(None) };
     let kinds = [("secretKeyRef", Kind::Secret), ("configMapKeyRef", Kind::ConfigMap)];
     let reference = kinds.into_iter().find_map(|(field, kind)| Some((from.get(field)?, kind)));
     let text = |reference: &'p Value, field: &str| reference.get(field).and_then(Value::as_str);
@@ -60,7 +58,7 @@ fn source<'p>(entry: &'p Value, container: &str, variable: &str) -> Result<Sourc
             Err(SkipReason::OptionalReference.because(seen))
         }
         Some((reference, kind)) => match (text(reference, "name"), text(reference, "key")) {
-            (Some(name), Some(key)) => Ok(Source::Key { kind, name, key }),
+            (Some(name), Some(key)) => Ok(Some(Source::Key { kind, name, key })),
             _ => Err(unsupported(container, variable)),
         },
         None => Err(unsupported(container, variable)),

@@ -4,6 +4,7 @@ mod forms;
 mod golden;
 mod instances;
 mod properties;
+mod references;
 mod skips;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;

@@ -15,8 +15,8 @@ use super::fleet::Figures;
 use crate::crd::{ConnectionPoolStatus, bounds};
 use crate::policy::reasons::{ConditionType, Reason};
 
-/// Pods that a message names.
-const NAMED: usize = 3;
+/// Pods that a message names at most.
+pub const NAMED: usize = 3;
 
 /// A condition without its times.
 #[derive(Clone, Debug, PartialEq, Eq)]

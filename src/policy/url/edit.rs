@@ -1,5 +1,6 @@
 //! Edits of a URL: whole spans are replaced, every other byte stays.
 
+use super::decode::{Plus, decode};
 use super::expansion::escape;
 use super::query::Change;
 use super::{Span, Url, UrlError};
@@ -68,6 +69,12 @@ const HOP: [&str; 29] = [
     "targetServerType",
 ];
 
+/// Whether this key of a query, which may be written percent-encoded, says something about the hop to the server.
+pub(super) fn is_hop(key: &[u8]) -> bool {
+    let key = decode(key, Plus::Literal);
+    HOP.iter().chain(&["sslmode"]).any(|hop| hop.as_bytes() == key)
+}
+
 /// Points a URL at the sidecar: host and port, a password that is none, `sslmode=disable` in place of everything about TLS, and the
 /// pool parameters. Refuses a URL whose server or TLS policy the sidecar could not stand in for.
 pub fn redirect(url: &Url<'_>, dialect: &Dialect, to: &Redirect<'_>) -> Result<Edited, UrlError> {
@@ -90,14 +97,14 @@ pub fn redirect(url: &Url<'_>, dialect: &Dialect, to: &Redirect<'_>) -> Result<E
     change.set("sslmode", "disable", Existing::Replace)?;
     let kept = set(&mut change, to.parameters, to.existing)?;
     replaced.extend(change.finish());
-    Ok(Edited { text: apply(url.text, replaced), kept })
+    Ok(Edited { text: apply(url.original, replaced), kept })
 }
 
 /// Sets pool parameters and nothing else.
 pub fn parameters(url: &Url<'_>, parameters: &[Parameter], existing: Existing) -> Result<Edited, UrlError> {
     let mut change = Change::new(url);
     let kept = set(&mut change, parameters, existing)?;
-    Ok(Edited { text: apply(url.text, change.finish()), kept })
+    Ok(Edited { text: apply(url.original, change.finish()), kept })
 }
 
 /// The URL of an application whose own one is hidden from us. The scheme is the one that every library takes, since SQLAlchemy

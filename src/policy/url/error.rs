@@ -24,6 +24,11 @@ pub enum UrlError {
     /// A `.` or `..` in the path, which WHATWG parsers resolve.
     #[error("its database is '.' or '..', which libraries read differently")]
     Dots,
+    /// A reference to another variable, in a place that has to be read before the kubelet puts its value there.
+    #[error(
+        "it refers to another variable elsewhere than in its user, password, host, port, database or a plain query value"
+    )]
+    Reference,
     /// The scheme is none of the dialect's.
     #[error("its scheme is not one that the declared client takes")]
     Scheme,

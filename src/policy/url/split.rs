@@ -53,7 +53,7 @@ impl<'a> Url<'a> {
         };
         let hosts = at.map_or(start, |at| at + 1)..authority.end;
         let pairs = query.clone().map(|query| Pair::split(text, query)).unwrap_or_default();
-        Ok(Self { text, scheme, user, password, hosts, path, query, pairs })
+        Ok(Self { text, original: text, scheme, user, password, hosts, path, query, pairs })
     }
 }
 

@@ -125,3 +125,12 @@ async fn silence_and_absence_end_in_time() {
     };
     assert_eq!(exchange(&target, "u1").await, Err(ProbeFailure::Refused));
 }
+
+#[test]
+fn every_result_is_counted() {
+    use ProbeFailure::{Malformed, OtherPod, Refused, Status, Timeout, TooLarge};
+    let report = serde_json::from_str(GOOD).expect("a report");
+    let failures = [Timeout, Refused, Status(500), TooLarge, Malformed, OtherPod].map(Err);
+    let classes: Vec<_> = std::iter::once(Ok(report)).chain(failures).map(|answer| class(&answer)).collect();
+    assert_eq!(classes, crate::metrics::PROBE_RESULTS);
+}

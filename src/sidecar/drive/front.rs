@@ -131,22 +131,25 @@ impl Loop {
             wishes.set(b"application_name", self.target.application_name.as_deref().unwrap_or_default());
         }
         client.identity = Some(self.identities.of(wishes));
+        client.phase = Phase::Idle;
         self.transient -= 1;
         self.out.clear();
         startup.negotiate(&mut self.out);
         if client.peer.write(&self.epoll, &self.out).is_err() {
-            client.phase = Phase::Idle;
             return self.close(i, false);
         }
         if self.identities.can_greet() {
             return self.welcome(i);
         }
-        // The very first: nobody knows yet what to tell it.
-        client.phase = Phase::Greeting(self.greeting.join(i, self.now));
-        self.restless = true;
         if let Some(cause) = self.hopeless() {
-            self.refuse(i, &cause.refusal);
+            return self.refuse(i, &cause.refusal);
         }
+        // The very first: nobody knows yet what to tell it.
+        let ticket = self.greeting.join(i, self.now);
+        if let Some(client) = self.clients.get_mut(i) {
+            (client.phase, client.since) = (Phase::Greeting(ticket), self.now);
+        }
+        self.restless = true;
     }
 
     /// Tells a client that it is logged in.

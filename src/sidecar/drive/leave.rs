@@ -72,8 +72,14 @@ impl Loop {
         }
         match phase {
             Phase::Opening(_) | Phase::Leaving => self.transient -= 1,
-            Phase::Greeting(_) => self.greeting.leave(),
-            Phase::Waiting(_) => self.queue.leave(),
+            Phase::Greeting(_) => {
+                self.figures.waits.record(self.now - client.since);
+                self.greeting.leave();
+            }
+            Phase::Waiting(_) => {
+                self.figures.waits.record(self.now - client.since);
+                self.queue.leave();
+            }
             Phase::Attached(j) => self.abandon(j, polite),
             Phase::Idle => {}
         }
@@ -121,8 +127,6 @@ impl Loop {
             let cause = self.backoff.cause().filter(|_| self.open < self.limits.max);
             let refusal = pool::timed_out(&self.limits, waiter.ahead, self.now - waiter.since, cause);
             self.figures.timed_out.fetch_add(1, Relaxed);
-            let waited = u64::try_from((self.now - waiter.since).as_micros()).unwrap_or(u64::MAX);
-            self.figures.waited_micros.fetch_add(waited, Relaxed);
             self.refuse(waiter.client, &refusal);
         }
     }

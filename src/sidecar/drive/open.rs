@@ -296,6 +296,7 @@ impl Loop {
             let waits =
                 |i: usize, ticket| clients.get(i).is_some_and(|client| client.phase == Client::Greeting(ticket));
             let Some(waiter) = self.greeting.pop(waits) else { return };
+            self.figures.waits.record(self.now - waiter.since);
             self.welcome(waiter.client);
         }
     }

@@ -73,7 +73,7 @@ impl Loop {
         }
         let ticket = self.queue.join(i, self.now);
         if let Some(client) = self.clients.get_mut(i) {
-            client.phase = Phase::Waiting(ticket);
+            (client.phase, client.since) = (Phase::Waiting(ticket), self.now);
         }
         self.restless = true;
         self.still_there(i);
@@ -113,9 +113,7 @@ impl Loop {
             server.exchange = Exchange::default();
             self.attached += 1;
             self.figures.acquired.fetch_add(1, Relaxed);
-            if !waited.is_zero() {
-                self.figures.waited_micros.fetch_add(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX), Relaxed);
-            }
+            self.figures.waits.record(waited);
         }
     }
 

@@ -10,6 +10,7 @@ use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use thiserror::Error;
 
 use super::verifier::Verifier;
+use crate::names::ENV_ROOTS;
 
 /// What happens when the server answers SSLRequest with 'N'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +64,6 @@ pub enum RootsError {
 
 /// Where Debian, Alpine and their kind keep the bundle; the image carries the file under the same name.
 pub const ROOTS_PATH: &str = "/etc/ssl/certs/ca-certificates.crt";
-/// Names another bundle (the variable that OpenSSL reads).
-pub const ENV_ROOTS: &str = "SSL_CERT_FILE";
 
 impl Roots {
     /// No authority is trusted: every policy that verifies then fails with

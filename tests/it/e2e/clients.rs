@@ -37,6 +37,38 @@ fn psql_reads_what_it_wrote_through_the_sidecar() {
 }
 
 #[test]
+fn a_url_that_refers_to_a_secret_works_and_the_application_is_left_without_its_password() {
+    let test = weir().test("references");
+    pool(&test, "chart", "  client: libpq");
+    let (role, host) = (&test.database, test.cluster.place("/postgresql/host"));
+    test.apply(&format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: db}}\ndata: {{host: {host:?}}}\n"));
+    test.apply(&format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: db}}\nstringData: {{password: {:?}}}\n",
+        test.password
+    ));
+    let env = format!(
+        "    - {{name: DB_USER, value: {role:?}}}
+    - {{name: DB_PASSWORD, valueFrom: {{secretKeyRef: {{name: db, key: password}}}}}}
+    - {{name: DB_HOST, valueFrom: {{configMapKeyRef: {{name: db, key: host}}}}}}
+    - {{name: DB_PORT, value: \"5432\"}}
+    - {{name: DB_AT, value: \"$(DB_HOST):$(DB_PORT)\"}}
+    - {{name: NODE, valueFrom: {{fieldRef: {{fieldPath: spec.nodeName}}}}}}
+    - {{name: DATABASE_URL, value: \"postgresql://$(DB_USER):$(DB_PASSWORD)@$(DB_AT)/$(DB_USER)?application_name=a-$(NODE)\"}}"
+    );
+    let script =
+        "psql \"$DATABASE_URL\" -qAtc \"select current_user, current_setting('application_name')\"; echo $DATABASE_URL";
+    test.apply(&pod("chart", "chart", CLIENT, &["/bin/sh", "-c", script], &env));
+    let log = output(&test, "chart");
+    let node = test.get("pod", "chart")["spec"]["nodeName"].as_str().expect("it ran").to_owned();
+    let url = format!(
+        "postgresql://{role}:weir@127.0.0.1:16432/{role}?application_name=a-{node}&sslmode=disable&connect_timeout=3"
+    );
+    assert_eq!(log, format!("{role}|a-{node}\n{url}\n"));
+    let text = test.get("pod", "chart").to_string();
+    assert!(!text.contains(&test.password), "{text}");
+}
+
+#[test]
 fn pgbench_runs_in_each_of_its_protocols() {
     let test = weir().test("pgbench");
     pool(&test, "bench", "  limits: {max: 4, connectionTimeout: 20s}");

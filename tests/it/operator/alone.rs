@@ -221,7 +221,7 @@ fn the_role_holds_what_is_used_and_nothing_else() {
     let test = cluster.test("role");
     pool(&test, "orders", "");
     pod(&test, "first", "orders").expect("the pod is taken");
-    awaits_event(&test, "ConnectionPool", "orders", "Injected");
+    awaits_event(&test, "ConnectionPool", "orders", "Injected", "");
     pod(&test, "second", "orders").expect("the pod is taken");
     // A second event of the same kind is a patch of the first.
     let audit = || std::fs::read_to_string(cluster.place("/auditLog")).expect("the API server writes it");

@@ -150,7 +150,7 @@ fn nothing_is_left_for_the_next_client_however_one_leaves() {
         let mut next = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
         is_clean(&mut next, &database);
         assert!(database.connections() <= 1, "{how}");
-        assert!(pooler.count(|figures| &figures.waited_micros) < DRAIN_MICROS, "{how}");
+        assert!(pooler.count(|figures| &figures.waits.micros) < DRAIN_MICROS, "{how}");
         next.goodbye();
     }
     assert_eq!(database.sql("SELECT count(*) FROM marks WHERE a > 1"), "0");

@@ -81,10 +81,36 @@ fn who_waits_longer_than_connection_timeout_is_told_why() {
     }
     assert!(begun.elapsed() >= Duration::from_secs(1));
     assert_eq!(pooler.count(|figures| &figures.timed_out), 3);
+    assert_eq!(pooler.count(|figures| &figures.waits.buckets[10]), 3, "over 1 s, up to 2.5 s");
     assert_eq!(holder.value("SELECT 2"), "2");
     holder.goodbye();
     let mut next = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
     assert_eq!(next.value("SELECT 3"), "3");
+}
+
+#[test]
+fn every_wait_is_counted_once_however_it_ends() {
+    let database = postgres::database();
+    let pooler = Pooler::start(&database.url(), limits(1, 1), Release::AtDisconnect);
+    pooler.until(|figures| &figures.idle, 1);
+    let waits = || pooler.figures.waits.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum::<u64>();
+    let log_in = || Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+    let mut holder = log_in();
+    assert_eq!(holder.value("SELECT 1"), "1");
+    assert_eq!(waits(), 1, "it was free, or nearly");
+    let before = pooler.count(|figures| &figures.waits.micros);
+    let (mut served, mut refused) = (log_in(), log_in());
+    served.send(&query("SELECT 2"));
+    pooler.until(|figures| &figures.waiting, 1);
+    refused.send(&query("SELECT 3"));
+    pooler.until(|figures| &figures.waiting, 2);
+    holder.goodbye();
+    served.read_to(b'Z');
+    assert_eq!((waits(), pooler.count(|figures| &figures.acquired)), (2, 2));
+    pooler.send(Command::Drain { grace: Duration::ZERO });
+    assert_eq!(field(refused.read_to_end().last().unwrap(), b'C'), "57P01");
+    assert_eq!((waits(), pooler.count(|figures| &figures.acquired)), (3, 2));
+    assert!(pooler.count(|figures| &figures.waits.micros) > before);
 }
 
 #[test]

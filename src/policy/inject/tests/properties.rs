@@ -1,10 +1,11 @@
 //! Generated pods: other injectors' containers, fields of newer versions, odd lists of variables.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::policy::url::expansion::kubelet;
 
 /// A field that this build has never heard of.
 fn unknown() -> impl Strategy<Value = Value> {
@@ -26,8 +27,41 @@ fn entry() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// The database variable of every container of one pod.
-fn variable() -> impl Strategy<Value = Value> {
+/// The database variable of every container of one pod, below what it refers to.
+fn variable() -> impl Strategy<Value = Vec<Value>> {
+    prop_oneof![plain_variable().prop_map(|variable| vec![variable]), references()]
+}
+
+/// As charts write it. The other entries of a container may give A and B another value above or below.
+fn references() -> impl Strategy<Value = Vec<Value>> {
+    let text = prop_oneof![
+        4 => Just("postgres://u$(A):$(PW)@$(HOST):5433/app?schema=x&sslmode=require"),
+        4 => Just("postgresql://$(A)_$(B):x$(PW)y@db:$(PORT)/$(B)$$?application_name=$(NODE)"),
+        1 => Just("postgresql://u@$(HOST):1,b:$(PORT)/a?sslmode=$(A)"),
+        1 => Just("postgresql://u:$(PW)@$(NOBODY)/a"),
+        1 => Just("$(PW)"),
+    ];
+    let host = prop_oneof![4 => Just("db-$(A).$(B)"), 1 => Just("$(COPY)")];
+    let password = prop_oneof![
+        4 => Just(json!({"name": "PW", "value": "s3cret"})),
+        4 => Just(json!({"name": "PW", "valueFrom": {"secretKeyRef": {"name": "db", "key": "pw"}}})),
+        1 => Just(json!({"name": "PW", "valueFrom": {"secretKeyRef": {"name": "db", "key": "pw", "optional": true}}})),
+    ];
+    (text, host, password, prop::bool::weighted(0.9)).prop_map(|(text, host, password, whole)| {
+        let entries = [
+            json!({"name": "A", "value": "a$$-"}),
+            json!({"name": "B", "value": "$(A)b"}),
+            json!({"name": "PORT", "valueFrom": {"configMapKeyRef": {"name": "db", "key": "port"}}}),
+            json!({"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}),
+            json!({"name": "HOST", "value": host}),
+            password,
+            json!({"name": "DATABASE_URL", "value": text}),
+        ];
+        entries.into_iter().skip(usize::from(!whole)).collect()
+    })
+}
+
+fn plain_variable() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(json!({"name": "DATABASE_URL", "value": "postgres://u:s3cret@db:5433/app?schema=x&sslmode=require"})),
         Just(json!({"name": "DATABASE_URL", "value": "postgresql://u@a:1,b:2/$$app"})),
@@ -40,7 +74,7 @@ fn variable() -> impl Strategy<Value = Value> {
     ]
 }
 
-fn container(prefix: &'static str, variable: Value) -> impl Strategy<Value = Value> {
+fn container(prefix: &'static str, variable: Vec<Value>) -> impl Strategy<Value = Value> {
     let env = prop::option::of((
         prop::collection::vec(entry(), 0..4),
         any::<prop::sample::Index>(),
@@ -58,7 +92,8 @@ fn container(prefix: &'static str, variable: Value) -> impl Strategy<Value = Val
             let mut container = json!({"name": format!("{prefix}-{name}"), "image": "i", "futureField": unknown});
             if let Some((mut entries, index, has)) = env {
                 if has {
-                    entries.insert(index.index(entries.len() + 1), variable.clone());
+                    let at = index.index(entries.len() + 1);
+                    entries.splice(at..at, variable.clone());
                 }
                 container["env"] = Value::Array(entries);
             }
@@ -152,6 +187,44 @@ fn foreign(container: &Value) -> Value {
     container
 }
 
+/// The variables of a container as its process sees them; what is in Secrets and the like is made up of where it is.
+fn running(container: &Value) -> BTreeMap<String, String> {
+    let mut known = BTreeMap::new();
+    for entry in container["env"].as_array().into_iter().flatten() {
+        let value = match &entry["value"] {
+            Value::String(text) => kubelet(text, |name| known.get(name).cloned()),
+            _ => entry["valueFrom"].to_string().replace(|c: char| !c.is_alphanumeric(), "-"),
+        };
+        known.insert(entry["name"].as_str().expect("a name").to_owned(), value);
+    }
+    known
+}
+
+/// No application's URL holds the password, nor refers to it.
+fn check_no_password(pod: &Value) -> Result<(), TestCaseError> {
+    for container in pod["spec"]["containers"].as_array().into_iter().flatten() {
+        let variables = variables(container);
+        let url = variables.iter().find(|variable| variable.starts_with("DATABASE_URL="));
+        prop_assert!(url.is_none_or(|url| !url.contains("s3cret") && !url.contains("$(PW)")), "{:?}", url);
+    }
+    Ok(())
+}
+
+/// Our container runs with the URL that the application's containers had.
+fn check_url(before: &Value, after: &Value) -> Result<(), TestCaseError> {
+    let ours = running(&after["spec"]["initContainers"][0]);
+    let Some(url) = ours.get("WEIR_DATABASE_URL") else { return Ok(()) };
+    let had = before["spec"]["containers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|container| running(container).remove("DATABASE_URL"));
+    for had in had {
+        prop_assert_eq!(url, &had);
+    }
+    Ok(())
+}
+
 /// What the API server would refuse.
 fn check_valid(pod: &Value) -> Result<(), TestCaseError> {
     let volumes = names(&pod["spec"]["volumes"], "name");
@@ -225,7 +298,8 @@ proptest! {
         prop_assert_eq!(&volumes, &list(&after, "volumes")[..volumes.len()]);
         if with_sidecar {
             check_ports(&after)?;
-            prop_assert!(!after["spec"]["containers"].to_string().contains("s3cret"), "the application holds the password");
+            check_url(&pod, &after)?;
+            check_no_password(&after)?;
         }
     }
 
@@ -247,7 +321,7 @@ proptest! {
                 Outcome::Skipped { message, .. } => return Err(TestCaseError::fail(message)),
             };
             prop_assert_eq!(inject(&after, &pool, &sidecar()), Outcome::Unchanged);
-            prop_assert!(!after["spec"]["containers"].to_string().contains("s3cret"), "a late container goes past the pool");
+            check_no_password(&after)?;
             prop_assert_eq!(&after["spec"]["initContainers"][0], &mesh());
         }
     }

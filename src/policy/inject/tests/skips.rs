@@ -19,6 +19,7 @@ fn cases() -> Vec<(SkipReason, Value)> {
     let value = |text: &str| app(json!([{"name": "DATABASE_URL", "value": text}]));
     let from = |from: Value| app(json!([{"name": "DATABASE_URL", "valueFrom": from}]));
     let beside = |name: &str, value: &str| app(json!([url, {"name": name, "value": value}]));
+    let above = |entry: Value| app(json!([entry, {"name": "DATABASE_URL", "value": "postgres://u:$(P)@db/x"}]));
     let note = json!({"weir.dev/injected.orders": json!({"generation": 1, "listen": 16432, "control": 19187, "max": 5}).to_string()});
     let ports: Vec<_> = (6_432..=65_535).map(|port| json!({"containerPort": port})).collect();
     vec![
@@ -56,8 +57,32 @@ fn cases() -> Vec<(SkipReason, Value)> {
         (UnsupportedSource, from(json!({"fieldRef": {"fieldPath": "metadata.annotations['url']"}}))),
         (UnsupportedSource, from(json!({"fileKeyRef": {"path": "p", "key": "k", "volumeName": "v"}}))),
         (UnsupportedSource, from(json!({"secretKeyRef": {"key": "url"}}))),
-        (Reference, value("postgres://u:$(PASSWORD)@db/x")),
+        (Reference, value("postgres://u:$(hunter2)@db/x")),
         (Reference, value("$(URL)")),
+        (Reference, app(json!([{"name": "URL", "value": URL}, {"name": "DATABASE_URL", "value": "$(URL)"}]))),
+        // Below is too late, and envFrom is not looked into.
+        (
+            Reference,
+            app(json!([{"name": "DATABASE_URL", "value": "postgres://u:$(P)@db/x"}, {"name": "P", "value": "p"}])),
+        ),
+        (
+            Reference,
+            pod(json!([{
+                "name": "app", "envFrom": [{"secretRef": {"name": "c"}}],
+                "env": [{"name": "DATABASE_URL", "value": "postgres://u:$(P)@db/x"}],
+            }])),
+        ),
+        (Reference, above(json!({"name": "P", "value": "$(Q)"}))),
+        (
+            Reference,
+            app(json!([{"name": "P", "value": "p"}, {"name": "DATABASE_URL", "value": "postgres://u@db/x?host=$(P)"}])),
+        ),
+        (
+            OptionalReference,
+            above(json!({"name": "P", "valueFrom": {"secretKeyRef": {"name": "db", "key": "p", "optional": true}}})),
+        ),
+        (UnsupportedSource, above(json!({"name": "P", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}}))),
+        (UnsupportedSource, above(json!({"name": "P", "valueFrom": {"secretKeyRef": {"name": "db"}}}))),
         (UrlNotRewritable, value("")),
         (UrlNotRewritable, value("host=db dbname=x")),
         (UrlNotRewritable, value("mysql://u:hunter2@db/x")),
@@ -151,12 +176,10 @@ fn without_a_sidecar_fewer_things_stand_in_the_way() {
     use SkipReason::*;
     for (reason, pod) in cases() {
         let pool = pool_without_sidecar("prisma");
-        let always = matches!(
-            reason,
-            OptedOut | NoVariable | StaleAnnotation | PgHost | DuplicateVariable | Reference | InvalidLimit
-        );
+        let always =
+            matches!(reason, OptedOut | NoVariable | StaleAnnotation | PgHost | DuplicateVariable | InvalidLimit);
         // Some of these pods: those whose URL can't take parameters either, and the one with a note.
-        let sometimes = matches!(reason, UrlNotRewritable | NameTaken);
+        let sometimes = matches!(reason, UrlNotRewritable | Reference | NameTaken);
         match inject(&pod, &pool, &sidecar()) {
             Outcome::Skipped { reason: given, .. } => {
                 assert!(given == reason && (always || sometimes), "{given:?} {reason:?}");

@@ -4,7 +4,7 @@ use super::{Finding, Status, count, finding, named};
 use crate::crd::{ConnectionPoolStatus, bounds};
 use crate::policy::reasons::{ConditionType, Reason};
 use crate::policy::status::fleet::Figures;
-use crate::policy::status::{Instance, Observation, ProbeFailure, find};
+use crate::policy::status::{Instance, Observation, ProbeFailure, band};
 use crate::policy::verdict::Verdict;
 
 pub(super) fn reachable(instances: &[Instance]) -> Finding {
@@ -42,32 +42,18 @@ pub(super) fn saturated(old: &ConnectionPoolStatus, observation: &Observation<'_
     if figures.reports == 0 {
         return finding(kind, Status::Unknown, Reason::NotReported, "no instance answers; see the condition Reachable");
     }
-    let previous = match find(old, kind).and_then(|saturated| Reason::parse(&saturated.reason)) {
-        Some(Reason::Critical) => Verdict::Critical,
-        Some(Reason::Elevated) => Verdict::Elevated,
-        _ => Verdict::Normal,
-    };
+    let previous = band(old).unwrap_or(Verdict::Normal);
     let thresholds = observation.validation.map_or(bounds::THRESHOLDS, |pool| pool.thresholds);
     let worst = figures
         .worst
         .as_ref()
         .map_or_else(String::new, |pod| format!(", worst {pod} at {:.0}%", figures.worst_busy.floor()));
     let seen = format!("{}% busy{worst}, {} waiting", figures.percent(), count(figures.waiting, "client"));
-    match Verdict::next(previous, figures.busy, thresholds) {
-        Verdict::Normal => finding(kind, Status::False, Reason::Normal, seen),
-        Verdict::Elevated => finding(
-            kind,
-            Status::True,
-            Reason::Elevated,
-            format!("{seen}; if this lasts, raise spec.limits.max or add pods before clients have to wait"),
-        ),
-        Verdict::Critical => finding(
-            kind,
-            Status::True,
-            Reason::Critical,
-            format!(
-                "{seen}; raise spec.limits.max or add pods, or look for slow queries and idle transactions that hold connections"
-            ),
-        ),
+    let verdict = Verdict::next(previous, figures.busy, thresholds);
+    let message = verdict.remedy().map(|remedy| format!("{seen}; {remedy}")).unwrap_or(seen);
+    match verdict {
+        Verdict::Normal => finding(kind, Status::False, Reason::Normal, message),
+        Verdict::Elevated => finding(kind, Status::True, Reason::Elevated, message),
+        Verdict::Critical => finding(kind, Status::True, Reason::Critical, message),
     }
 }
