@@ -1,15 +1,15 @@
 //! What leader and boot say to each other about a budget: the messages, and which of them are taken.
 //!
-//! | message | from | signed | says |
+//! | message | from | proof | says |
 //! | --- | --- | --- | --- |
-//! | [`Hello`] | boot | no | who I am, whom I follow, and a nonce |
-//! | [`Statement`] without an order: discovery | leader | yes | follow me; what do you have? |
-//! | [`Statement`] with an order | leader | yes | your settings and your grant |
-//! | [`Answer`] with a report | boot | no | to that message: what I have, cost and need |
-//! | [`Answer`], final | boot | no | to that message: I cost nothing and open nothing more |
+//! | [`Hello`] | boot | MAC | who I am, whom I follow, and a nonce |
+//! | [`Statement`] without an order: discovery | leader | signature | follow me; what do you have? |
+//! | [`Statement`] with an order | leader | signature | your settings and your grant |
+//! | [`Answer`] with a report | boot | MAC | to that message: what I have, cost and need |
+//! | [`Answer`], final | boot | MAC | to that message: I cost nothing and open nothing more |
 //!
-//! One encoding (`frame`), one text for one message, a cap on its length before anything is read, and the signature checked before
-//! any field is. This module never does I/O, never reads a clock, never draws randomness and never adds or compares grants.
+//! One encoding (`frame`), one text for one message, a cap on its length before anything is read, and the signature ([`Keys`]) or MAC
+//! ([`ReplyKeys`]) checked before any field is. This module never does I/O, never reads a clock, never draws randomness and never adds or compares grants.
 //!
 //! # What a boot takes
 //!
@@ -41,13 +41,15 @@
 //!
 //! # What a leader takes
 //!
-//! [`Answer::verify`]: the answer of that pod and boot, while it follows that leader, to that very message, by digest. An answer to
+//! [`Answer::verify`]: what a pod of the pool said as that pod and boot, while it follows that leader, to that very message, by digest. An answer to
 //! an older message is refused as [`Refusal::OtherStatement`]; a leader that kept the older one may hold it against that, and then
 //! knows that it is late: fit to be shown, never to release anything, since a grant may have grown in between.
 //!
 //! # Not promised
 //!
-//! An answer is a pod's own word, unsigned. Who answers at a pod's address, and has received the message, can answer as that pod.
+//! An answer is a pod's own word. A reply key is its pool's: a pod can speak as another pod of the pool that shares its namespace, and so
+//! can who may read the pods there. Nobody else can, whatever address he has got. He can repeat a hello that he asked for himself, so a
+//! leader may send to a boot that is not there any more; no answer comes, and nothing is moved.
 
 mod answer;
 mod boot;
@@ -56,6 +58,7 @@ mod frame;
 mod hello;
 mod keys;
 mod refusal;
+mod reply;
 mod statement;
 mod words;
 
@@ -67,6 +70,7 @@ pub use frame::{PROTOCOL, UNKNOWN_MAX, Unknown};
 pub use hello::{HELLO_MAX, Hello, KEYS_MAX};
 pub use keys::{KeyError, Keys, SigningKey};
 pub use refusal::Refusal;
+pub use reply::{ReplyKey, ReplyKeys};
 pub use statement::{Fence, Order, STATEMENT_MAX, Sent, Statement, Verified};
 pub use words::{BootId, Digest, Epoch, KeyId, Nonce, PodUid, PoolName, Sequence};
 

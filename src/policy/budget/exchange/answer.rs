@@ -1,4 +1,4 @@
-//! What a boot answers: a report, or its last word. Unsigned, and tied to one message to one boot.
+//! What a boot answers: a report, or its last word. Under its pool's reply key, and tied to one message to one boot.
 //!
 //! A boot answers a message once, when it has something to say or after the pool's probe interval. So a digest names one report,
 //! and one that was overtaken can be told.
@@ -9,9 +9,9 @@ use super::frame::{
     self, ACTIVE, BOOT, CHARGE, DIGEST, EPOCH, Fields, GRANT, Kind, LIMIT, OPEN, PIDS, POD, Tag, UNLISTED, Unknown,
     WAIT, WAITING, Writer,
 };
-use super::{BootId, Connections, Digest, Epoch, PodUid, Refusal, Sent};
+use super::{BootId, Connections, Digest, Epoch, PodUid, Refusal, ReplyKey, ReplyKeys, Sent};
 
-/// Longest answer: 16 KiB of pids, 4 KiB of later builds' fields, below 300 bytes of the rest.
+/// Longest answer: 16 KiB of pids, 4 KiB of later builds' fields, below 400 bytes of the rest.
 pub const ANSWER_MAX: usize = 32 * 1024;
 /// Most pids in an answer: 20 times what a production pool is warned about, and a fiftieth of PostgreSQL's most backends.
 pub const PIDS_MAX: usize = 4 * 1024;
@@ -95,7 +95,11 @@ impl Backends {
 
 impl Answer {
     /// Its bytes.
-    pub fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self, key: &ReplyKey) -> Vec<u8> {
+        key.seal(self.body())
+    }
+
+    fn body(&self) -> Vec<u8> {
         let kind = if self.said == Said::Final { Kind::Final } else { Kind::Answer };
         let writer = Writer::new(kind)
             .field(POD, self.pod.as_str().as_bytes())
@@ -121,10 +125,10 @@ impl Answer {
             .finish(&self.unknown)
     }
 
-    /// Reads it, whoever gave it.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Refusal> {
+    /// Reads it, whichever pod of the pool gave it, to whatever.
+    pub(super) fn decode(bytes: &[u8], keys: &ReplyKeys) -> Result<Self, Refusal> {
         let (kind, rest) = frame::open(bytes, ANSWER_MAX, &[Kind::Answer, Kind::Final])?;
-        let mut fields = Fields(rest);
+        let mut fields = Fields(keys.verify(bytes, rest)?);
         let pod = fields.required(POD, |value| PodUid::new(frame::text(value)?))?;
         let boot = BootId(fields.required(BOOT, frame::array)?);
         let epoch = fields.required(EPOCH, |value| frame::u64(value).and_then(Epoch::new))?;
@@ -141,11 +145,11 @@ impl Answer {
         Ok(Self { pod, boot, epoch, digest, said, unknown: fields.unknown()? })
     }
 
-    /// What stands where a leader waits for the answer to `sent`. Anything else is refused: of another pod or boot, of one that
-    /// follows another leader, or ([`Refusal::OtherStatement`]) to another message. The answer to an older one, held against that
+    /// What stands where a leader waits for the answer to `sent`; `keys` are those of the pod's pool. Anything else is refused: a
+    /// stranger's, of another pod or boot, of one that follows another leader, or ([`Refusal::OtherStatement`]) to another message. The answer to an older one, held against that
     /// one, is sound but late: it says nothing about what was sent since, so it must release nothing.
-    pub fn verify(sent: &Sent, bytes: &[u8]) -> Result<Self, Refusal> {
-        let answer = Self::decode(bytes)?;
+    pub fn verify(sent: &Sent, bytes: &[u8], keys: &ReplyKeys) -> Result<Self, Refusal> {
+        let answer = Self::decode(bytes, keys)?;
         if answer.pod != sent.pod {
             return Err(Refusal::OtherPod);
         }

@@ -18,6 +18,9 @@ pub enum Refusal {
     /// Not signed by the key that it names.
     #[error("the signature is wrong")]
     BadSignature,
+    /// Said by nobody who has a reply key of this pool.
+    #[error("not said by a pod of this pool")]
+    Forged,
     /// For or about another pool.
     #[error("for another pool")]
     OtherPool,
@@ -53,6 +56,7 @@ impl Refusal {
             Self::UnsupportedVersion => "UnsupportedVersion",
             Self::UnknownKey => "UnknownKey",
             Self::BadSignature => "BadSignature",
+            Self::Forged => "Forged",
             Self::OtherPool => "OtherPool",
             Self::OtherPod => "OtherPod",
             Self::OtherBoot => "OtherBoot",

@@ -25,6 +25,22 @@ fn keys() -> Keys {
     Keys::new([key(1).1, key(2).1])
 }
 
+/// What the operator derives reply keys from; the pod was injected from the older.
+const SECRETS: [[u8; 32]; 2] = [[7; 32], [8; 32]];
+
+fn reply_key() -> ReplyKey {
+    ReplyKey::derive(&SECRETS[0], &pool())
+}
+
+fn reply_keys() -> ReplyKeys {
+    ReplyKeys::derive(&SECRETS, &pool())
+}
+
+/// What stands in front of the MAC.
+fn unsealed(bytes: &[u8]) -> Vec<u8> {
+    bytes[..bytes.len() - 32].to_vec()
+}
+
 fn pool() -> PoolName {
     PoolName::new("shop/orders").unwrap()
 }

@@ -37,6 +37,11 @@ fn anything(kind: u8, good: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// What a newer or a faulty pod of the pool may say.
+fn sealed(kind: u8, good: &[u8]) -> impl Strategy<Value = Vec<u8>> {
+    anything(kind, unsealed(good)).prop_map(|plain| reply_key().seal(plain))
+}
+
 fn kept(unknown: &Unknown, order: Option<&Order>) -> usize {
     unknown.as_bytes().len() + order.map_or(0, |order| order.settings.as_bytes().len())
 }
@@ -45,25 +50,35 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn as_a_hello(bytes in anything(1, hello().encode())) {
-        if let Ok(read) = Hello::decode(&bytes, &pod()) {
+    fn as_a_hello(bytes in sealed(1, &hello().encode(&reply_key()))) {
+        if let Ok(read) = Hello::decode(&bytes, &pod(), &reply_keys()) {
             prop_assert!(kept(&read.unknown, None) <= bytes.len());
-            prop_assert_eq!(read.encode(), bytes);
+            prop_assert_eq!(read.encode(&reply_key()), bytes);
         }
     }
 
     #[test]
-    fn as_an_answer(bytes in anything(4, answer(Said::Report(report())).encode())) {
-        if let Ok(read) = Answer::decode(&bytes) {
+    fn as_an_answer(bytes in sealed(4, &answer(Said::Report(report())).encode(&reply_key()))) {
+        if let Ok(read) = Answer::decode(&bytes, &reply_keys()) {
             prop_assert!(kept(&read.unknown, None) <= bytes.len());
-            prop_assert_eq!(read.encode(), bytes);
+            prop_assert_eq!(read.encode(&reply_key()), bytes);
         }
     }
 
     #[test]
-    fn as_a_last_word(bytes in anything(5, answer(Said::Final).encode())) {
-        if let Ok(read) = Answer::decode(&bytes) {
-            prop_assert_eq!(read.encode(), bytes);
+    fn as_a_last_word(bytes in sealed(5, &answer(Said::Final).encode(&reply_key()))) {
+        if let Ok(read) = Answer::decode(&bytes, &reply_keys()) {
+            prop_assert_eq!(read.encode(&reply_key()), bytes);
+        }
+    }
+
+    #[test]
+    fn as_what_a_pod_says(bytes in anything(1, hello().encode(&reply_key())).prop_union(anything(4, answer(Said::Report(report())).encode(&reply_key())))) {
+        // None but those that were sealed.
+        if Hello::decode(&bytes, &pod(), &reply_keys()).is_ok() {
+            prop_assert_eq!(bytes, hello().encode(&reply_key()));
+        } else if Answer::decode(&bytes, &reply_keys()).is_ok() {
+            prop_assert_eq!(bytes, answer(Said::Report(report())).encode(&reply_key()));
         }
     }
 

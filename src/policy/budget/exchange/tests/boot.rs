@@ -21,7 +21,7 @@ fn a_discovery_opens_an_epoch_and_statements_follow_without_nonces() {
     assert_eq!(boot.hello(ms(9_000_000), [8; 16], &keys).epoch, Some(epoch(3)));
 
     let answer = boot.answer(&taken, report());
-    assert_eq!(Answer::verify(&sent, &answer.encode()), Ok(answer));
+    assert_eq!(Answer::verify(&sent, &answer.encode(&reply_key()), &reply_keys()), Ok(answer));
 }
 
 #[test]
@@ -101,7 +101,10 @@ fn an_answer_tells_a_leader_that_it_is_not_followed_any_more() {
     let polled = boot.accept(ms(0), &old.bytes, &keys).unwrap();
     let new = Statement { nonce: Some(nonce), epoch: epoch(4), ..discovery() }.sign(&signer);
     let _ = boot.accept(ms(0), &new.bytes, &keys).unwrap();
-    assert_eq!(Answer::verify(&old, &boot.answer(&polled, report()).encode()), Err(Refusal::OtherEpoch));
+    assert_eq!(
+        Answer::verify(&old, &boot.answer(&polled, report()).encode(&reply_key()), &reply_keys()),
+        Err(Refusal::OtherEpoch)
+    );
 }
 
 #[test]
@@ -127,5 +130,5 @@ fn a_hello_names_the_newest_of_many_keys() {
     let many: Vec<_> = (0..=u8::MAX).map(|byte| [byte; 32]).collect();
     let hello = boot().hello(ms(0), [1; 16], &Keys::new(many));
     assert_eq!((hello.keys.len(), hello.keys.last()), (KEYS_MAX, Some(&KeyId::of(&[u8::MAX; 32]))));
-    assert_eq!(Hello::decode(&hello.encode(), &pod()), Ok(hello));
+    assert_eq!(Hello::decode(&hello.encode(&reply_key()), &pod(), &reply_keys()), Ok(hello));
 }

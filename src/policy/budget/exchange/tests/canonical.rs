@@ -18,13 +18,26 @@ fn no_bit_of_a_signed_message_may_change() {
 }
 
 #[test]
+fn no_bit_of_what_a_pod_says_may_change() {
+    let (hello, report, last) = (hello(), answer(Said::Report(report())), answer(Said::Final));
+    for good in [hello.encode(&reply_key()), report.encode(&reply_key()), last.encode(&reply_key())] {
+        for bit in 0..good.len() * 8 {
+            let mut bytes = good.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(Hello::decode(&bytes, &pod(), &reply_keys()).is_err(), "bit {bit}");
+            assert!(Answer::decode(&bytes, &reply_keys()).is_err(), "bit {bit}");
+        }
+    }
+}
+
+#[test]
 fn no_part_of_a_message_is_a_message() {
     let keys = keys();
     let signed = statement().sign(&key(1).0).bytes;
-    let (hello, answer) = (hello().encode(), answer(Said::Report(report())).encode());
+    let (hello, answer) = (hello().encode(&reply_key()), answer(Said::Report(report())).encode(&reply_key()));
     assert!((0..signed.len()).all(|end| Verified::open(&signed[..end], &keys).is_err()));
-    assert!((0..hello.len()).all(|end| Hello::decode(&hello[..end], &pod()).is_err()));
-    assert!((0..answer.len()).all(|end| Answer::decode(&answer[..end]).is_err()));
+    assert!((0..hello.len()).all(|end| Hello::decode(&hello[..end], &pod(), &reply_keys()).is_err()));
+    assert!((0..answer.len()).all(|end| Answer::decode(&answer[..end], &reply_keys()).is_err()));
 }
 
 #[test]
@@ -73,13 +86,13 @@ fn what_newer_builds_add_is_kept_as_it_is() {
     assert_eq!(opened.statement().unknown.as_bytes(), extra);
     assert_eq!(opened.statement().sign(&signer).bytes, bytes);
 
-    let bytes = [answer(Said::Final).encode(), extra.clone()].concat();
-    let read = Answer::decode(&bytes).unwrap();
-    assert_eq!((read.unknown.as_bytes(), read.encode()), (&extra[..], bytes));
+    let bytes = reply_key().seal([unsealed(&answer(Said::Final).encode(&reply_key())), extra.clone()].concat());
+    let read = Answer::decode(&bytes, &reply_keys()).unwrap();
+    assert_eq!((read.unknown.as_bytes(), read.encode(&reply_key())), (&extra[..], bytes));
 
-    let bytes = [hello().encode(), extra.clone()].concat();
-    let read = Hello::decode(&bytes, &pod()).unwrap();
-    assert_eq!((read.unknown.as_bytes(), read.encode()), (&extra[..], bytes));
+    let bytes = reply_key().seal([unsealed(&hello().encode(&reply_key())), extra.clone()].concat());
+    let read = Hello::decode(&bytes, &pod(), &reply_keys()).unwrap();
+    assert_eq!((read.unknown.as_bytes(), read.encode(&reply_key())), (&extra[..], bytes));
 }
 
 #[test]
@@ -100,11 +113,11 @@ fn the_largest_of_each_kind_fits_its_cap() {
     let backends = Backends::new(1..=5_000);
     assert_eq!((backends.pids().len(), backends.unlisted()), (PIDS_MAX, 904));
     let full = Answer { pod: pod.clone(), ..answer(Said::Report(Report { backends, ..report() })) };
-    assert!(full.encode().len() + UNKNOWN_MAX <= ANSWER_MAX);
-    assert_eq!(Answer::decode(&full.encode()), Ok(full));
+    assert!(full.encode(&reply_key()).len() + UNKNOWN_MAX <= ANSWER_MAX);
+    assert_eq!(Answer::decode(&full.encode(&reply_key()), &reply_keys()), Ok(full));
 
     let full = Hello { pod, keys: vec![KeyId([0; 8]); KEYS_MAX], ..hello() };
-    assert!(full.encode().len() + UNKNOWN_MAX <= HELLO_MAX);
+    assert!(full.encode(&reply_key()).len() + UNKNOWN_MAX <= HELLO_MAX);
 }
 
 proptest! {
@@ -138,13 +151,13 @@ proptest! {
         let [limit, charge, open, active] = figures.map(figure);
         let (grant, wait, backends) = (grant.map(figure), ms(wait.into()), Backends::new(pids));
         let answer = answer(Said::Report(Report { grant, limit, charge, open, active, waiting, wait, backends }));
-        prop_assert_eq!(Answer::decode(&answer.encode()), Ok(answer));
+        prop_assert_eq!(Answer::decode(&answer.encode(&reply_key()), &reply_keys()), Ok(answer));
     }
 
     #[test]
     fn hellos_come_back(epoch: Option<u64>, protocol in 1u8.., keys in prop::collection::vec(any::<[u8; 8]>(), 0..KEYS_MAX)) {
         let keys = keys.into_iter().map(KeyId).collect();
         let hello = Hello { epoch: epoch.and_then(Epoch::new), protocol, keys, ..hello() };
-        prop_assert_eq!(Hello::decode(&hello.encode(), &pod()), Ok(hello));
+        prop_assert_eq!(Hello::decode(&hello.encode(&reply_key()), &pod(), &reply_keys()), Ok(hello));
     }
 }
