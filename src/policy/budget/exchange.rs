@@ -17,21 +17,24 @@
 //! (epoch, sequence). So
 //!
 //! - a forged or altered one fails at the signature; one for another pod or boot is useless there; a replay is not above itself;
-//! - once a pod has answered an epoch, no lower one moves it any more, in this boot or a later one ([`Fence`] is in the journal);
+//! - once a pod has answered an epoch, no lower one moves it any more, in this boot or a later one: the [`Fence`] is in the journal
+//!   before it counts ([`Boot::take`] decides, [`Boot::journalled`] moves);
 //! - delay, loss, duplication and reordering only lose messages. One that was lost is not sent again but said anew, with the next
 //!   sequence.
 //!
 //! # Which messages need a nonce
 //!
-//! The first of an epoch that a boot takes, discovery or statement; it *opens* the epoch at that boot. The danger is a leader that
+//! The first of an epoch that a boot takes, discovery or statement; it *opens* the epoch at that boot, once it is journalled. (What
+//! comes before that without a nonce is refused like any other first one.) The danger is a leader that
 //! was replaced and does not know it. Its messages to a boot that follows its successor are refused. Its messages to a boot that
 //! follows it, and has not heard of the successor, move only connections within the total that it wrote down before it was
 //! replaced, and its successor gives nothing away that such a boot may have, before that boot has answered. What is left is a boot
 //! that follows nobody, or somebody older: there, a message that lay in a frozen process or a socket could open a dead epoch at any
 //! later time. A nonce makes such a message die [`NONCE_VALID`] after the hello it repeats. So if a leader looks, between that
 //! hello and its first message, that the ledger still has its epoch, then the boot existed when the successor claimed the ledger,
-//! the successor finds its pod in a list made after the claim, and no epoch is opened later than 2 s after it ended. (That is by the
-//! boot's own clock. Where it stands still, its pod is on that list and has not answered, so what it may have is held.) The
+//! the successor finds its pod in a list made after the claim, and no epoch is opened by a message that came later than 2 s after it
+//! ended. (That is by the boot's own clock. Where it stands still, or its disk does before the message is journalled, its pod is on that
+//! list and has not answered, so what it may have is held.) The
 //! discovery needs the nonce though it grants nothing: whatever follows it in the epoch needs none.
 //!
 //! Later ones of the epoch need none: a round trip for each would halve the pace of the budget, and they prove their place by
@@ -60,11 +63,12 @@ mod keys;
 mod refusal;
 mod reply;
 mod statement;
+mod taken;
 mod words;
 
 pub use crate::policy::budget::Connections;
 pub use answer::{ANSWER_MAX, Answer, Backends, PIDS_MAX, Report, Said};
-pub use boot::{Accepted, Boot, NONCE_VALID};
+pub use boot::{Boot, NONCE_VALID};
 pub use document::{DOCUMENT_MAX, Document};
 pub use frame::{PROTOCOL, UNKNOWN_MAX, Unknown};
 pub use hello::{HELLO_MAX, Hello, KEYS_MAX};
@@ -72,6 +76,7 @@ pub use keys::{KeyError, Keys, SigningKey};
 pub use refusal::Refusal;
 pub use reply::{ReplyKey, ReplyKeys};
 pub use statement::{Fence, Order, STATEMENT_MAX, Sent, Statement, Verified};
+pub use taken::{Accepted, LastRecord, Taken};
 pub use words::{BootId, Digest, Epoch, KeyId, Nonce, PodUid, PoolName, Sequence};
 
 #[cfg(test)]

@@ -63,6 +63,13 @@ pub struct Report {
     pub backends: Backends,
 }
 
+impl Report {
+    /// Whether a boot that opens nothing more may leave it at that.
+    pub(super) fn is_of_nothing(&self) -> bool {
+        self.grant == Some(Connections::NONE) && self.charge == Connections::NONE
+    }
+}
+
 /// Pids, of which a list holds at most [`PIDS_MAX`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Backends {

@@ -3,6 +3,7 @@ mod boot;
 mod canonical;
 mod golden;
 mod interleaving;
+mod journal;
 mod refusals;
 
 use std::time::Duration;
@@ -84,6 +85,12 @@ fn settings() -> Settings {
 
 fn boot() -> Boot {
     Boot::new(pool(), pod(), BootId([0xb0; 16]), None)
+}
+
+/// Accepts a message and journals it.
+fn take(boot: &mut Boot, now: Duration, bytes: &[u8], keys: &Keys) -> Result<Taken, Refusal> {
+    let accepted = boot.accept(now, bytes, keys)?;
+    boot.journalled(&accepted)
 }
 
 fn discovery() -> Statement {
