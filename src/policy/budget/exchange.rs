@@ -55,6 +55,7 @@
 //! leader may send to a boot that is not there any more; no answer comes, and nothing is moved.
 
 mod answer;
+mod backends;
 mod boot;
 mod document;
 mod frame;
@@ -64,10 +65,12 @@ mod refusal;
 mod reply;
 mod statement;
 mod taken;
+mod upstream;
 mod words;
 
 pub use crate::policy::budget::Connections;
-pub use answer::{ANSWER_MAX, Answer, Backends, PIDS_MAX, Report, Said};
+pub use answer::{ANSWER_MAX, Answer, Report, Said};
+pub use backends::{BACKENDS_MAX, Backend, Backends};
 pub use boot::{Boot, NONCE_VALID};
 pub use document::{DOCUMENT_MAX, Document};
 pub use frame::{PROTOCOL, UNKNOWN_MAX, Unknown};
@@ -77,6 +80,7 @@ pub use refusal::Refusal;
 pub use reply::{ReplyKey, ReplyKeys};
 pub use statement::{Fence, Order, STATEMENT_MAX, Sent, Statement, Verified};
 pub use taken::{Accepted, LastRecord, Taken};
+pub use upstream::{RoleId, Upstream};
 pub use words::{BootId, Digest, Epoch, KeyId, Nonce, PodUid, PoolName, Sequence};
 
 #[cfg(test)]

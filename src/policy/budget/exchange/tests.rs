@@ -120,8 +120,19 @@ fn report() -> Report {
         active: connections(7),
         waiting: 3,
         wait: Duration::from_millis(1_250),
-        backends: Backends::new([4_711, 99, 4_711, 0, -3]),
+        unconfirmed: connections(1),
+        incomplete: false,
+        upstream: Some(upstream()),
+        backends: Backends::new([4_711, 99, 4_711, 0, -3].map(backend)),
     }
+}
+
+fn upstream() -> Upstream {
+    Upstream { system: 7_300_000_000_000_000_001, started: 0x2_e000_0000_0000, role: RoleId::of(b"orders") }
+}
+
+fn backend(pid: i32) -> Backend {
+    Backend { pid, started: 0x2_f000_0000_0000 }
 }
 
 fn answer(said: Said) -> Answer {

@@ -124,7 +124,7 @@ impl KeyId {
 }
 
 macro_rules! hexadecimal {
-    ($($name:ident),*) => {$(
+    ($($name:ty),*) => {$(
         impl fmt::Display for $name {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
@@ -139,7 +139,7 @@ macro_rules! hexadecimal {
     )*};
 }
 
-hexadecimal!(BootId, Nonce, Digest, KeyId);
+hexadecimal!(BootId, Nonce, Digest, KeyId, super::RoleId);
 
 #[cfg(test)]
 mod tests {

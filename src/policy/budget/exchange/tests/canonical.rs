@@ -76,6 +76,14 @@ fn settings_have_one_text() {
 }
 
 #[test]
+fn a_list_of_backends_has_one_order() {
+    let pairs = |list: &Backends| list.as_slice().iter().map(|one| (one.pid, one.started)).collect::<Vec<_>>();
+    let backends = [(7, 2), (7, 1), (0, 5), (3, 9), (-1, 5), (7, 2)].map(|(pid, started)| Backend { pid, started });
+    // A pid that is used again is two backends.
+    assert_eq!(pairs(&Backends::new(backends)), [(3, 9), (7, 1), (7, 2)]);
+}
+
+#[test]
 fn what_newer_builds_add_is_kept_as_it_is() {
     let extra = [field(0x80, b"later"), field(0xff, b"")].concat();
     let (signer, keys) = (key(1).0, keys());
@@ -110,9 +118,9 @@ fn the_largest_of_each_kind_fits_its_cap() {
     assert!(sent.bytes.len() + UNKNOWN_MAX <= STATEMENT_MAX);
     assert!(Verified::open(&sent.bytes, &keys()).is_ok());
 
-    let backends = Backends::new(1..=5_000);
-    assert_eq!((backends.pids().len(), backends.unlisted()), (PIDS_MAX, 904));
-    let full = Answer { pod: pod.clone(), ..answer(Said::Report(Report { backends, ..report() })) };
+    let report = Report { charge: connections(5_000), backends: Backends::new((1..=5_000).map(backend)), ..report() };
+    assert_eq!((report.backends.as_slice().len(), report.unlisted()), (BACKENDS_MAX, 3_976));
+    let full = Answer { pod: pod.clone(), ..answer(Said::Report(report)) };
     assert!(full.encode(&reply_key()).len() + UNKNOWN_MAX <= ANSWER_MAX);
     assert_eq!(Answer::decode(&full.encode(&reply_key()), &reply_keys()), Ok(full));
 
@@ -145,12 +153,28 @@ proptest! {
 
     #[test]
     fn answers_come_back(
-        figures: [u32; 4], grant: Option<u32>, waiting: u32, wait: u32, pids in prop::collection::vec(any::<i32>(), 0..50),
+        figures: [u32; 5], grant: Option<u32>, waiting: u32, wait: u32, incomplete: bool,
+        upstream: Option<(u64, u64, [u8; 8])>, backends in prop::collection::vec(any::<(i32, u64)>(), 0..50),
     ) {
         let figure = |number: u32| connections(number & Connections::MAX.get());
-        let [limit, charge, open, active] = figures.map(figure);
-        let (grant, wait, backends) = (grant.map(figure), ms(wait.into()), Backends::new(pids));
-        let answer = answer(Said::Report(Report { grant, limit, charge, open, active, waiting, wait, backends }));
+        let [limit, charge, open, active, unconfirmed] = figures.map(figure);
+        let backends = Backends::new(backends.into_iter().map(|(pid, started)| Backend { pid, started }));
+        let listed = u32::try_from(backends.as_slice().len()).unwrap();
+        let report = Report {
+            grant: grant.map(figure),
+            limit,
+            charge: charge.max(connections(listed)),
+            open,
+            active,
+            waiting,
+            wait: ms(wait.into()),
+            unconfirmed,
+            incomplete,
+            upstream: upstream.map(|(system, started, role)| Upstream { system, started, role: RoleId(role) }),
+            backends,
+        };
+        prop_assert_eq!(report.unlisted() + listed, report.charge.get());
+        let answer = answer(Said::Report(report));
         prop_assert_eq!(Answer::decode(&answer.encode(&reply_key()), &reply_keys()), Ok(answer));
     }
 

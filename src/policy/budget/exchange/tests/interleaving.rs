@@ -252,7 +252,7 @@ impl World {
         if let Some(order) = taken.order() {
             self.honoured[pod] = Some(order.grant);
         }
-        let report = Report { grant: self.honoured[pod], charge: Connections::NONE, ..report() };
+        let report = Report { grant: self.honoured[pod], ..Report::default() };
         let answer = self.boots[pod].answer(taken, report);
         prop_assert_eq!(answer.epoch, taken.fence().epoch);
         if answer.said == Said::Final {

@@ -22,7 +22,7 @@ fn accept(boot: &Boot, statement: &Statement) -> Result<Accepted, Refusal> {
 }
 
 fn of_nothing() -> Report {
-    Report { grant: Some(Connections::NONE), charge: Connections::NONE, ..report() }
+    Report { grant: Some(Connections::NONE), ..Report::default() }
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn what_was_overtaken_before_it_was_journalled_is_not_taken() {
 }
 
 #[test]
-fn the_last_word_is_said_once_nothing_is_charged_or_granted_and_nothing_is_ordered_after_it() {
+fn the_last_word_is_said_once_nothing_is_left_and_nothing_is_ordered_after_it() {
     let mut boot = following();
     let first = accept(&boot, &order(2, 9)).unwrap();
     let first = boot.journalled(&first).unwrap();
@@ -70,6 +70,8 @@ fn the_last_word_is_said_once_nothing_is_charged_or_granted_and_nothing_is_order
     assert_eq!(boot.end(&record), Ok(()));
     for not_yet in [
         Report { charge: connections(1), ..of_nothing() },
+        Report { unconfirmed: connections(1), ..of_nothing() },
+        Report { incomplete: true, ..of_nothing() },
         Report { grant: Some(connections(9)), ..of_nothing() },
         Report { grant: None, ..of_nothing() },
     ] {

@@ -197,18 +197,32 @@ fn an_answers_figures_stay_within_their_types() {
     let good = unsealed(&answer(Said::Report(report())).encode(&reply_key()));
     let read = |plain: &[u8]| Answer::decode(&reply_key().seal(plain.to_vec()), &reply_keys());
     let find = |tag, length| good.windows(3).position(|at| at == [tag, 0, length]).unwrap() + 3;
-    for (tag, name) in [(8, "grant"), (10, "limit"), (11, "charge"), (12, "open"), (13, "active")] {
+    for (tag, name) in [(8, "grant"), (10, "limit"), (11, "charge"), (12, "open"), (13, "active"), (16, "unconfirmed")]
+    {
         let mut huge = good.clone();
         huge[find(tag, 4)..][..4].copy_from_slice(&0x4_0000_u32.to_be_bytes());
         assert_eq!(read(&huge), Err(Malformed(name)));
     }
-    let pids = find(16, 8);
-    for bad in [[99, 99], [100, 99], [0, 99], [-1, 99]] {
+    let mut wrong = good.clone();
+    wrong[find(17, 1)] = 2;
+    assert_eq!(read(&wrong), Err(Malformed("incomplete")));
+    let at = find(21, 24);
+    for (pids, starts) in
+        [([99, 99], [5, 5]), ([99, 99], [6, 5]), ([100, 99], [5, 6]), ([0, 99], [5, 5]), ([-1, 99], [5, 5])]
+    {
         let mut wrong = good.clone();
-        wrong[pids..][..8].copy_from_slice(&bad.map(i32::to_be_bytes).concat());
-        assert_eq!(read(&wrong), Err(Malformed("pids")), "{bad:?}");
+        let backends = [0, 1].map(|one| Backend { pid: pids[one], started: starts[one] });
+        wrong[at..][..24].copy_from_slice(&super::super::backends::write(&backends));
+        assert_eq!(read(&wrong), Err(Malformed("backends")), "{backends:?}");
     }
-    let mut hidden = good.clone();
-    hidden[find(17, 4) + 3] = 1;
-    assert_eq!(read(&hidden), Err(Malformed("unlisted")));
+    let mut twice_one_pid = good.clone();
+    let backends = [5, 6].map(|started| Backend { pid: 99, started });
+    twice_one_pid[at..][..24].copy_from_slice(&super::super::backends::write(&backends));
+    assert!(read(&twice_one_pid).is_ok());
+    // Two are listed.
+    for (charge, taken) in [(1, false), (2, true)] {
+        let mut fewer = good.clone();
+        fewer[find(11, 4)..][..4].copy_from_slice(&u32::to_be_bytes(charge));
+        assert_eq!(read(&fewer).is_ok(), taken, "{charge} charged");
+    }
 }
