@@ -7,6 +7,8 @@
 //! | [`Statement`] with an order | leader | signature | your settings and your grant |
 //! | [`Answer`] with a report | boot | MAC | to that message: what I have, cost and need |
 //! | [`Answer`], final | boot | MAC | to that message: I cost nothing and open nothing more |
+//! | [`Look`] | leader | signature | look at your PostgreSQL |
+//! | [`Looked`] | boot | MAC | to that look: which server it is, and the role's backends there |
 //!
 //! One encoding (`frame`), one text for one message, a cap on its length before anything is read, and the signature ([`Keys`]) or MAC
 //! ([`ReplyKeys`]) checked before any field is. This module never does I/O, never reads a clock, never draws randomness and never adds or compares grants.
@@ -61,6 +63,8 @@ mod document;
 mod frame;
 mod hello;
 mod keys;
+mod look;
+mod looked;
 mod refusal;
 mod reply;
 mod statement;
@@ -76,6 +80,8 @@ pub use document::{DOCUMENT_MAX, Document};
 pub use frame::{PROTOCOL, UNKNOWN_MAX, Unknown};
 pub use hello::{HELLO_MAX, Hello, KEYS_MAX};
 pub use keys::{KeyError, Keys, SigningKey};
+pub use look::{LOOK_MAX, Look, Looking, VerifiedLook};
+pub use looked::{LOOKED_MAX, Looked, ROWS_MAX, Rows, Sighting};
 pub use refusal::Refusal;
 pub use reply::{ReplyKey, ReplyKeys};
 pub use statement::{Fence, Order, STATEMENT_MAX, Sent, Statement, Verified};

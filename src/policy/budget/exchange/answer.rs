@@ -141,16 +141,12 @@ impl Answer {
     }
 
     /// What stands where a leader waits for the answer to `sent`; `keys` are those of the pod's pool. Anything else is refused: a
-    /// stranger's, of another pod or boot, of one that follows another leader, or ([`Refusal::OtherStatement`]) to another message. The answer to an older one, held against that
-    /// one, is sound but late: it says nothing about what was sent since, so it must release nothing.
+    /// stranger's, of another pod or boot, of one that follows another leader, or ([`Refusal::OtherStatement`]) to another message. The
+    /// answer to an older one, held against that one, is sound but late: it says nothing about what was sent since, so it must release
+    /// nothing.
     pub fn verify(sent: &Sent, bytes: &[u8], keys: &ReplyKeys) -> Result<Self, Refusal> {
         let answer = Self::decode(bytes, keys)?;
-        if answer.pod != sent.pod {
-            return Err(Refusal::OtherPod);
-        }
-        if answer.boot != sent.boot {
-            return Err(Refusal::OtherBoot);
-        }
+        sent.went_to(&answer.pod, answer.boot)?;
         if answer.epoch != sent.epoch {
             return Err(Refusal::OtherEpoch);
         }

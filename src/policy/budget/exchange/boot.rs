@@ -12,8 +12,8 @@
 use std::time::Duration;
 
 use super::{
-    Accepted, Answer, BootId, Epoch, Fence, Hello, KEYS_MAX, Keys, LastRecord, Nonce, PROTOCOL, PodUid, PoolName,
-    Refusal, Report, Said, Taken, Unknown, Verified,
+    Accepted, Answer, BootId, Epoch, Fence, Hello, KEYS_MAX, Keys, LastRecord, Looked, Looking, Nonce, PROTOCOL,
+    PodUid, PoolName, Refusal, Report, Said, Sighting, Taken, Unknown, Verified, VerifiedLook,
 };
 
 /// How long a nonce proves anything, on the boot's own clock.
@@ -86,15 +86,7 @@ impl Boot {
     /// [`Boot::accept`] after the signature was checked.
     pub fn take(&self, now: Duration, message: Verified) -> Result<Accepted, Refusal> {
         let (statement, digest) = message.into_parts();
-        if statement.pool != self.pool {
-            return Err(Refusal::OtherPool);
-        }
-        if statement.pod != self.pod {
-            return Err(Refusal::OtherPod);
-        }
-        if statement.boot != self.id {
-            return Err(Refusal::OtherBoot);
-        }
+        self.is_for_me(&statement.pool, &statement.pod, statement.boot)?;
         let fence = statement.fence();
         self.is_above(fence)?;
         let fresh = match statement.nonce {
@@ -156,6 +148,31 @@ impl Boot {
             said: if last { Said::Final } else { Said::Report(report) },
             unknown: Unknown::default(),
         }
+    }
+
+    /// Accepts a look or says why not. It moves nothing: neither fence nor epoch.
+    pub fn look(&self, message: &VerifiedLook) -> Result<Looking, Refusal> {
+        let look = message.look();
+        self.is_for_me(&look.pool, &look.pod, look.boot)?;
+        if self.fence.is_some_and(|last| look.epoch < last.epoch) {
+            return Err(Refusal::LowerEpoch);
+        }
+        Ok(Looking { digest: message.digest() })
+    }
+
+    /// The answer to a look, with what was seen after it came.
+    pub fn looked(&self, to: &Looking, sighting: Sighting) -> Looked {
+        Looked { pod: self.pod.clone(), boot: self.id, digest: to.digest, sighting, unknown: Unknown::default() }
+    }
+
+    fn is_for_me(&self, pool: &PoolName, pod: &PodUid, boot: BootId) -> Result<(), Refusal> {
+        if *pool != self.pool {
+            return Err(Refusal::OtherPool);
+        }
+        if *pod != self.pod {
+            return Err(Refusal::OtherPod);
+        }
+        if boot == self.id { Ok(()) } else { Err(Refusal::OtherBoot) }
     }
 
     fn is_above(&self, fence: Fence) -> Result<(), Refusal> {

@@ -28,6 +28,8 @@ pub(super) enum Kind {
     Statement = 3,
     Answer = 4,
     Final = 5,
+    Look = 6,
+    Looked = 7,
 }
 
 /// What a field means, in every message: its number, and what to call it in a refusal.
@@ -55,7 +57,12 @@ pub(super) const SPOKEN: Tag = Tag(18, "protocol");
 pub(super) const KEYS: Tag = Tag(19, "keys");
 pub(super) const UPSTREAM: Tag = Tag(20, "upstream");
 pub(super) const BACKENDS: Tag = Tag(21, "backends");
-const LAST: u8 = 21;
+pub(super) const LOOK: Tag = Tag(22, "look");
+pub(super) const TIMEOUT: Tag = Tag(23, "timeout");
+pub(super) const INVISIBLE: Tag = Tag(24, "invisible");
+pub(super) const CUT: Tag = Tag(25, "cut");
+pub(super) const ROWS: Tag = Tag(26, "rows");
+const LAST: u8 = 26;
 
 /// Fields of newer writers that a reader may overlook, as they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

@@ -21,7 +21,7 @@ pub enum Refusal {
     /// Said by nobody who has a reply key of this pool.
     #[error("not said by a pod of this pool")]
     Forged,
-    /// For or about another pool.
+    /// For another pool.
     #[error("for another pool")]
     OtherPool,
     /// For or of another pod: the address was reused, or the message went astray.
@@ -42,7 +42,7 @@ pub enum Refusal {
     /// An answer of a boot that follows another leader.
     #[error("of a boot that follows another leader")]
     OtherEpoch,
-    /// An answer to another statement: an older one's is late.
+    /// An answer to another statement, discovery or look: an older one's is late.
     #[error("in answer to another statement")]
     OtherStatement,
 }

@@ -4,6 +4,7 @@ mod canonical;
 mod golden;
 mod interleaving;
 mod journal;
+mod look;
 mod refusals;
 
 use std::time::Duration;
@@ -144,6 +145,22 @@ fn answer(said: Said) -> Answer {
         said,
         unknown: Unknown::default(),
     }
+}
+
+fn look() -> Look {
+    let Statement { pool, pod, boot, epoch, .. } = discovery();
+    Look { pool, pod, boot, epoch, id: 77, unknown: Unknown::default() }
+}
+
+fn looked() -> Looked {
+    let sighting = Sighting {
+        upstream: upstream(),
+        authentication_timeout: Duration::from_mins(1),
+        invisible: 2,
+        rows: Rows::new([4_711, 99, 4_712].map(backend)),
+    };
+    let Answer { pod, boot, digest, .. } = answer(Said::Final);
+    Looked { pod, boot, digest, sighting, unknown: Unknown::default() }
 }
 
 fn hello() -> Hello {

@@ -20,12 +20,14 @@ fn no_bit_of_a_signed_message_may_change() {
 #[test]
 fn no_bit_of_what_a_pod_says_may_change() {
     let (hello, report, last) = (hello(), answer(Said::Report(report())), answer(Said::Final));
-    for good in [hello.encode(&reply_key()), report.encode(&reply_key()), last.encode(&reply_key())] {
+    let all = [hello.encode(&reply_key()), report.encode(&reply_key()), last.encode(&reply_key())];
+    for good in all.into_iter().chain([looked().encode(&reply_key())]) {
         for bit in 0..good.len() * 8 {
             let mut bytes = good.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert!(Hello::decode(&bytes, &pod(), &reply_keys()).is_err(), "bit {bit}");
             assert!(Answer::decode(&bytes, &reply_keys()).is_err(), "bit {bit}");
+            assert!(Looked::decode(&bytes, &reply_keys()).is_err(), "bit {bit}");
         }
     }
 }
@@ -37,6 +39,9 @@ fn no_part_of_a_message_is_a_message() {
     let (hello, answer) = (hello().encode(&reply_key()), answer(Said::Report(report())).encode(&reply_key()));
     assert!((0..signed.len()).all(|end| Verified::open(&signed[..end], &keys).is_err()));
     assert!((0..hello.len()).all(|end| Hello::decode(&hello[..end], &pod(), &reply_keys()).is_err()));
+    let (look, looked) = (look().sign(&key(1).0).bytes, looked().encode(&reply_key()));
+    assert!((0..look.len()).all(|end| VerifiedLook::open(&look[..end], &keys).is_err()));
+    assert!((0..looked.len()).all(|end| Looked::decode(&looked[..end], &reply_keys()).is_err()));
     assert!((0..answer.len()).all(|end| Answer::decode(&answer[..end], &reply_keys()).is_err()));
 }
 
@@ -94,6 +99,16 @@ fn what_newer_builds_add_is_kept_as_it_is() {
     assert_eq!(opened.statement().unknown.as_bytes(), extra);
     assert_eq!(opened.statement().sign(&signer).bytes, bytes);
 
+    let mut plain = look().sign(&signer).bytes;
+    plain.truncate(plain.len() - 72);
+    let bytes = signer.sign([plain, extra.clone()].concat());
+    let opened = VerifiedLook::open(&bytes, &keys).unwrap();
+    assert_eq!((opened.look().unknown.as_bytes(), opened.look().sign(&signer).bytes), (&extra[..], bytes));
+
+    let bytes = reply_key().seal([unsealed(&looked().encode(&reply_key())), extra.clone()].concat());
+    let read = Looked::decode(&bytes, &reply_keys()).unwrap();
+    assert_eq!((read.unknown.as_bytes(), read.encode(&reply_key())), (&extra[..], bytes));
+
     let bytes = reply_key().seal([unsealed(&answer(Said::Final).encode(&reply_key())), extra.clone()].concat());
     let read = Answer::decode(&bytes, &reply_keys()).unwrap();
     assert_eq!((read.unknown.as_bytes(), read.encode(&reply_key())), (&extra[..], bytes));
@@ -114,7 +129,8 @@ fn the_largest_of_each_kind_fits_its_cap() {
     assert_eq!(full.as_bytes().len(), DOCUMENT_MAX);
     let order = Order { settings: full, grant: Connections::MAX };
     let nonce = Some(Nonce([0; 16]));
-    let sent = Statement { pod: pod.clone(), pool, nonce, order: Some(order), ..statement() }.sign(&key(1).0);
+    let sent =
+        Statement { pod: pod.clone(), pool: pool.clone(), nonce, order: Some(order), ..statement() }.sign(&key(1).0);
     assert!(sent.bytes.len() + UNKNOWN_MAX <= STATEMENT_MAX);
     assert!(Verified::open(&sent.bytes, &keys()).is_ok());
 
@@ -123,6 +139,14 @@ fn the_largest_of_each_kind_fits_its_cap() {
     let full = Answer { pod: pod.clone(), ..answer(Said::Report(report)) };
     assert!(full.encode(&reply_key()).len() + UNKNOWN_MAX <= ANSWER_MAX);
     assert_eq!(Answer::decode(&full.encode(&reply_key()), &reply_keys()), Ok(full));
+
+    let sighting = Sighting { rows: Rows::new((1..=5_000).map(backend)), ..looked().sighting };
+    let full = Looked { pod: pod.clone(), sighting, ..looked() };
+    assert!(full.encode(&reply_key()).len() + UNKNOWN_MAX <= LOOKED_MAX);
+    assert_eq!(Looked::decode(&full.encode(&reply_key()), &reply_keys()), Ok(full));
+
+    let full = Look { pod: pod.clone(), pool, ..look() }.sign(&key(1).0);
+    assert!(full.bytes.len() + UNKNOWN_MAX <= LOOK_MAX);
 
     let full = Hello { pod, keys: vec![KeyId([0; 8]); KEYS_MAX], ..hello() };
     assert!(full.encode(&reply_key()).len() + UNKNOWN_MAX <= HELLO_MAX);
@@ -176,6 +200,28 @@ proptest! {
         prop_assert_eq!(report.unlisted() + listed, report.charge.get());
         let answer = answer(Said::Report(report));
         prop_assert_eq!(Answer::decode(&answer.encode(&reply_key()), &reply_keys()), Ok(answer));
+    }
+
+    #[test]
+    fn looks_come_back(boot: [u8; 16], epoch in 1u64.., id: u64) {
+        let look = Look { boot: BootId(boot), epoch: super::epoch(epoch), id, ..look() };
+        let sent = look.sign(&key(2).0);
+        let opened = VerifiedLook::open(&sent.bytes, &keys()).unwrap();
+        prop_assert_eq!((opened.look(), opened.digest()), (&look, sent.digest));
+    }
+
+    #[test]
+    fn sightings_come_back(
+        timeout: u32, invisible: u32, system: u64, rows in prop::collection::vec(any::<(i32, u64)>(), 0..50),
+    ) {
+        let sighting = Sighting {
+            upstream: Upstream { system, ..upstream() },
+            authentication_timeout: ms(timeout.into()),
+            invisible,
+            rows: Rows::new(rows.into_iter().map(|(pid, started)| Backend { pid, started })),
+        };
+        let looked = Looked { sighting, ..looked() };
+        prop_assert_eq!(Looked::decode(&looked.encode(&reply_key()), &reply_keys()), Ok(looked));
     }
 
     #[test]

@@ -31,6 +31,16 @@ fn answer_stays() {
 }
 
 #[test]
+fn look_stays() {
+    same(&look().sign(&key(1).0).bytes, include_str!("../golden/look.hex"));
+}
+
+#[test]
+fn looked_stays() {
+    same(&looked().encode(&reply_key()), include_str!("../golden/looked.hex"));
+}
+
+#[test]
 fn final_answer_stays() {
     same(&answer(Said::Final).encode(&reply_key()), include_str!("../golden/final.hex"));
 }
