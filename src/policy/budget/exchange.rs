@@ -10,8 +10,9 @@
 //! | [`Look`] | leader | signature | look at your PostgreSQL |
 //! | [`Looked`] | boot | MAC | to that look: which server it is, and the role's backends there |
 //!
-//! One encoding (`frame`), one text for one message, a cap on its length before anything is read, and the signature ([`Keys`]) or MAC
-//! ([`ReplyKeys`]) checked before any field is. This module never does I/O, never reads a clock, never draws randomness and never adds or compares grants.
+//! One encoding (`frame`), one text for one message, a cap on its length before anything is read, and the signature ([`Keys`]) or
+//! MAC ([`ReplyKeys`]) checked before any field is. This module never does I/O, never reads a clock, never draws randomness and
+//! never adds or compares grants.
 //!
 //! # What a boot takes
 //!
@@ -26,18 +27,18 @@
 //!
 //! # Which messages need a nonce
 //!
-//! The first of an epoch that a boot takes, discovery or statement; it *opens* the epoch at that boot, once it is journalled. (What
-//! comes before that without a nonce is refused like any other first one.) The danger is a leader that
-//! was replaced and does not know it. Its messages to a boot that follows its successor are refused. Its messages to a boot that
-//! follows it, and has not heard of the successor, move only connections within the total that it wrote down before it was
-//! replaced, and its successor gives nothing away that such a boot may have, before that boot has answered. What is left is a boot
-//! that follows nobody, or somebody older: there, a message that lay in a frozen process or a socket could open a dead epoch at any
-//! later time. A nonce makes such a message die [`NONCE_VALID`] after the hello it repeats. So if a leader looks, between that
-//! hello and its first message, that the ledger still has its epoch, then the boot existed when the successor claimed the ledger,
-//! the successor finds its pod in a list made after the claim, and no epoch is opened by a message that came later than 2 s after it
-//! ended. (That is by the boot's own clock. Where it stands still, or its disk does before the message is journalled, its pod is on that
-//! list and has not answered, so what it may have is held.) The
-//! discovery needs the nonce though it grants nothing: whatever follows it in the epoch needs none.
+//! The first of an epoch that a boot takes, discovery or statement; it *opens* the epoch at that boot, once it is journalled.
+//! (What comes before that without a nonce is refused like any other first one.) The danger is a leader that was replaced and
+//! does not know it. Its messages to a boot that follows its successor are refused. Its messages to a boot that follows it, and
+//! has not heard of the successor, move only connections within the total that it wrote down before it was replaced, and its
+//! successor gives nothing away that such a boot may have, before that boot has answered. What is left is a boot that follows
+//! nobody, or somebody older: there, a message that lay in a frozen process or a socket could open a dead epoch at any later
+//! time. A nonce makes such a message die [`NONCE_VALID`] after the hello it repeats. So if a leader looks, between that hello
+//! and its first message, that the ledger still has its epoch, then the boot existed when the successor claimed the ledger, the
+//! successor finds its pod in a list made after the claim, and no epoch is opened by a message that came later than 2 s after it
+//! ended. (That is by the boot's own clock. Where it stands still, or its disk does before the message is journalled, its pod is
+//! on that list and has not answered, so what it may have is held.) The discovery needs the nonce though it grants nothing:
+//! whatever follows it in the epoch needs none.
 //!
 //! Later ones of the epoch need none: a round trip for each would halve the pace of the budget, and they prove their place by
 //! sequence. A leader may add one to any of them; then it is checked. A nonce is shared by the hellos of one second and not used
@@ -46,15 +47,31 @@
 //!
 //! # What a leader takes
 //!
-//! [`Answer::verify`]: what a pod of the pool said as that pod and boot, while it follows that leader, to that very message, by digest. An answer to
-//! an older message is refused as [`Refusal::OtherStatement`]; a leader that kept the older one may hold it against that, and then
-//! knows that it is late: fit to be shown, never to release anything, since a grant may have grown in between.
+//! [`Answer::verify`]: what a pod of the pool said as that pod and boot, while it follows that leader, to that very message, by
+//! digest. An answer to an older message is refused as [`Refusal::OtherStatement`]; a leader that kept the older one may hold it
+//! against that, and then knows that it is late: fit to be shown, never to release anything, since a grant may have grown in
+//! between.
+//!
+//! [`Looked::verify`]: the same for a look, whatever epoch the boot follows meanwhile. A sighting is one of its [`Upstream`]
+//! alone, and says nothing of reports of another server or role.
+//!
+//! [`Hello::decode`]: whom to talk to, and nothing else. An epoch in it may be a later leader's or anything: a leader never
+//! adopts it. It reads the ledger, and only what is written there makes it step down; where the ledger is still its own, that pod
+//! refuses it and stays unfenced, alone.
 //!
 //! # Not promised
 //!
-//! An answer is a pod's own word. A reply key is its pool's: a pod can speak as another pod of the pool that shares its namespace, and so
-//! can who may read the pods there. Nobody else can, whatever address he has got. He can repeat a hello that he asked for himself, so a
-//! leader may send to a boot that is not there any more; no answer comes, and nothing is moved.
+//! A pod that lies is believed: answers and sightings are its own word.
+//!
+//! A reply key is a pool's, not a pod's. A pod can speak as another of its pool, and so can who may read pods in that namespace.
+//! Nobody else can, whatever address he has got.
+//!
+//! A hello answers no question of the asker, so it may be an old one, said again by anyone who once asked for it. A leader may
+//! then send to a boot that is not there any more. No answer comes, so nothing is released; but a pod may be named, and a grant
+//! be held for it, for that.
+//!
+//! A report names one upstream. What a pod is charged with at others is in its charge, and is not listed: [`Report::unlisted`].
+//! The role's name is known by 8 bytes of its SHA-256.
 
 mod answer;
 mod backends;

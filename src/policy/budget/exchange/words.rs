@@ -29,7 +29,8 @@ pub struct Digest(pub [u8; 32]);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(pub [u8; 8]);
 
-/// One leadership, from 1: no two leaders ever have the same.
+/// One leadership, from 1: no two leaders ever have the same. A leader has its own from the ledger alone, never from what a pod says: a
+/// pod's may be anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(NonZeroU64);
 
