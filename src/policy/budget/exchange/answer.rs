@@ -1,4 +1,4 @@
-//! What a boot answers: a report, or its last word. Unsigned, and tied to one message to one boot.
+//! What a boot answers: a report, or its last word. Under its pool's reply key, and tied to one message to one boot.
 //!
 //! A boot answers a message once, when it has something to say or after the pool's probe interval. So a digest names one report,
 //! and one that was overtaken can be told.
@@ -6,15 +6,15 @@
 use std::time::Duration;
 
 use super::frame::{
-    self, ACTIVE, BOOT, CHARGE, DIGEST, EPOCH, Fields, GRANT, Kind, LIMIT, OPEN, PIDS, POD, Tag, UNLISTED, Unknown,
-    WAIT, WAITING, Writer,
+    self, ACTIVE, BACKENDS, BOOT, CHARGE, DIGEST, EPOCH, Fields, GRANT, INCOMPLETE, Kind, LIMIT, OPEN, POD, Tag,
+    UNCONFIRMED, UPSTREAM, Unknown, WAIT, WAITING, Writer,
 };
-use super::{BootId, Connections, Digest, Epoch, PodUid, Refusal, Sent};
+use super::{
+    Backends, BootId, Connections, Digest, Epoch, PodUid, Refusal, ReplyKey, ReplyKeys, Sent, Upstream, backends,
+};
 
-/// Longest answer: 16 KiB of pids, 4 KiB of later builds' fields, below 300 bytes of the rest.
-pub const ANSWER_MAX: usize = 32 * 1024;
-/// Most pids in an answer: 20 times what a production pool is warned about, and a fiftieth of PostgreSQL's most backends.
-pub const PIDS_MAX: usize = 4 * 1024;
+/// Longest answer: 12 KiB of backends, 4 KiB of later builds' fields, below 400 bytes of the rest.
+pub const ANSWER_MAX: usize = 24 * 1024;
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,14 +42,16 @@ pub enum Said {
     Final,
 }
 
-/// How things are when a boot answers. A pod's own word: figures are within their types, and need not agree with each other.
+/// How things are when a boot answers. A pod's own word: figures are within their types, and need not agree with each other, but that
+/// no more is listed than charged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Report {
-    /// What it was granted and has journalled; `None` where that never happened.
+    /// What it was granted and has journalled. `None` where no order was ever taken and the pod was injected without a budget, so that
+    /// only `limit` binds it; a pod that was injected with one has 0 before its first order.
     pub grant: Option<Connections>,
     /// What its settings and the pod's own variables allow at most, with or without a grant.
     pub limit: Connections,
-    /// What it may be costing PostgreSQL.
+    /// What it may be costing PostgreSQL, at whatever server.
     pub charge: Connections,
     /// Usable server connections.
     pub open: Connections,
@@ -59,43 +61,38 @@ pub struct Report {
     pub waiting: u32,
     /// How long the first of them has waited; whole milliseconds, at most 2^32 - 1.
     pub wait: Duration,
-    /// Processes at PostgreSQL that are charged.
+    /// Those of `charge` whose socket is gone, while their backend is not known to be.
+    pub unconfirmed: Connections,
+    /// The journal was damaged or has lost records: `charge` and `grant` may be too low.
+    pub incomplete: bool,
+    /// The server in use, which `backends` are at; `None` before the first login. A list without it says nothing.
+    pub upstream: Option<Upstream>,
+    /// Backends at `upstream` that are charged, at most `charge` of them.
     pub backends: Backends,
 }
 
-/// Pids, of which a list holds at most [`PIDS_MAX`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Backends {
-    /// Ascending, positive.
-    pids: Vec<i32>,
-    unlisted: u32,
-}
-
-impl Backends {
-    /// Each pid counts once; what is not positive is none.
-    pub fn new(pids: impl IntoIterator<Item = i32>) -> Self {
-        let mut pids: Vec<_> = pids.into_iter().filter(|pid| *pid > 0).collect();
-        pids.sort_unstable();
-        pids.dedup();
-        let unlisted = u32::try_from(pids.len().saturating_sub(PIDS_MAX)).unwrap_or(u32::MAX);
-        pids.truncate(PIDS_MAX);
-        Self { pids, unlisted }
+impl Report {
+    /// Whether a boot that opens nothing more may leave it at that.
+    pub(super) fn is_of_nothing(&self) -> bool {
+        let figures = [self.charge, self.unconfirmed];
+        self.grant == Some(Connections::NONE) && figures == [Connections::NONE; 2] && !self.incomplete
     }
 
-    /// Ascending.
-    pub fn pids(&self) -> &[i32] {
-        &self.pids
-    }
-
-    /// How many more there are. While it is not 0, a pid that nobody lists may be this pod's.
-    pub const fn unlisted(&self) -> u32 {
-        self.unlisted
+    /// What is charged and not listed: its pid or its start is not known, it is at another server, or there was no room. While it is not
+    /// 0, a backend that nobody lists may be this pod's.
+    pub fn unlisted(&self) -> u32 {
+        let listed = u32::try_from(self.backends.as_slice().len()).unwrap_or(u32::MAX);
+        self.charge.get().saturating_sub(listed)
     }
 }
 
 impl Answer {
     /// Its bytes.
-    pub fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self, key: &ReplyKey) -> Vec<u8> {
+        key.seal(self.body())
+    }
+
+    fn body(&self) -> Vec<u8> {
         let kind = if self.said == Said::Final { Kind::Final } else { Kind::Answer };
         let writer = Writer::new(kind)
             .field(POD, self.pod.as_str().as_bytes())
@@ -106,7 +103,7 @@ impl Answer {
         };
         let grant = report.grant.map(|grant| grant.get().to_be_bytes());
         let wait = u32::try_from(report.wait.as_millis()).unwrap_or(u32::MAX);
-        let pids: Vec<_> = report.backends.pids.iter().flat_map(|pid| pid.to_be_bytes()).collect();
+        let upstream = report.upstream.map(|upstream| upstream.write());
         writer
             .optional(GRANT, grant.as_ref().map(<[u8; 4]>::as_slice))
             .field(DIGEST, &self.digest.0)
@@ -116,15 +113,17 @@ impl Answer {
             .field(ACTIVE, &report.active.get().to_be_bytes())
             .field(WAITING, &report.waiting.to_be_bytes())
             .field(WAIT, &wait.to_be_bytes())
-            .field(PIDS, &pids)
-            .field(UNLISTED, &report.backends.unlisted.to_be_bytes())
+            .field(UNCONFIRMED, &report.unconfirmed.get().to_be_bytes())
+            .field(INCOMPLETE, &[report.incomplete.into()])
+            .optional(UPSTREAM, upstream.as_ref().map(<[u8; 24]>::as_slice))
+            .field(BACKENDS, &backends::write(report.backends.as_slice()))
             .finish(&self.unknown)
     }
 
-    /// Reads it, whoever gave it.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Refusal> {
+    /// Reads it, whichever pod of the pool gave it, to whatever.
+    pub(super) fn decode(bytes: &[u8], keys: &ReplyKeys) -> Result<Self, Refusal> {
         let (kind, rest) = frame::open(bytes, ANSWER_MAX, &[Kind::Answer, Kind::Final])?;
-        let mut fields = Fields(rest);
+        let mut fields = Fields(keys.verify(bytes, rest)?);
         let pod = fields.required(POD, |value| PodUid::new(frame::text(value)?))?;
         let boot = BootId(fields.required(BOOT, frame::array)?);
         let epoch = fields.required(EPOCH, |value| frame::u64(value).and_then(Epoch::new))?;
@@ -141,17 +140,13 @@ impl Answer {
         Ok(Self { pod, boot, epoch, digest, said, unknown: fields.unknown()? })
     }
 
-    /// What stands where a leader waits for the answer to `sent`. Anything else is refused: of another pod or boot, of one that
-    /// follows another leader, or ([`Refusal::OtherStatement`]) to another message. The answer to an older one, held against that
-    /// one, is sound but late: it says nothing about what was sent since, so it must release nothing.
-    pub fn verify(sent: &Sent, bytes: &[u8]) -> Result<Self, Refusal> {
-        let answer = Self::decode(bytes)?;
-        if answer.pod != sent.pod {
-            return Err(Refusal::OtherPod);
-        }
-        if answer.boot != sent.boot {
-            return Err(Refusal::OtherBoot);
-        }
+    /// What stands where a leader waits for the answer to `sent`; `keys` are those of the pod's pool. Anything else is refused: a
+    /// stranger's, of another pod or boot, of one that follows another leader, or ([`Refusal::OtherStatement`]) to another message. The
+    /// answer to an older one, held against that one, is sound but late: it says nothing about what was sent since, so it must release
+    /// nothing.
+    pub fn verify(sent: &Sent, bytes: &[u8], keys: &ReplyKeys) -> Result<Self, Refusal> {
+        let answer = Self::decode(bytes, keys)?;
+        sent.went_to(&answer.pod, answer.boot)?;
         if answer.epoch != sent.epoch {
             return Err(Refusal::OtherEpoch);
         }
@@ -171,19 +166,13 @@ fn report(grant: Option<Connections>, fields: &mut Fields<'_>) -> Result<Report,
     let (limit, charge, open, active) = (count(LIMIT)?, count(CHARGE)?, count(OPEN)?, count(ACTIVE)?);
     let waiting = fields.required(WAITING, frame::u32)?;
     let wait = Duration::from_millis(fields.required(WAIT, frame::u32)?.into());
-    let pids = fields.required(PIDS, pids)?;
-    let unlisted = fields.required(UNLISTED, frame::u32)?;
-    if unlisted > 0 && pids.len() < PIDS_MAX {
-        return Err(UNLISTED.malformed());
+    let unconfirmed = fields.required(UNCONFIRMED, connections)?;
+    let incomplete = fields.required(INCOMPLETE, frame::flag)?;
+    let upstream =
+        fields.optional(UPSTREAM)?.map(|value| Upstream::read(value).ok_or(UPSTREAM.malformed())).transpose()?;
+    let backends = fields.required(BACKENDS, Backends::read)?;
+    if u64::from(charge.get()) < backends.as_slice().len() as u64 {
+        return Err(BACKENDS.malformed());
     }
-    Ok(Report { grant, limit, charge, open, active, waiting, wait, backends: Backends { pids, unlisted } })
-}
-
-fn pids(value: &[u8]) -> Option<Vec<i32>> {
-    let (pids, rest) = value.as_chunks();
-    if !rest.is_empty() || pids.len() > PIDS_MAX {
-        return None;
-    }
-    let pids: Vec<_> = pids.iter().copied().map(i32::from_be_bytes).collect();
-    (pids.first().is_none_or(|first| *first > 0) && pids.is_sorted_by(|a, b| a < b)).then_some(pids)
+    Ok(Report { grant, limit, charge, open, active, waiting, wait, unconfirmed, incomplete, upstream, backends })
 }

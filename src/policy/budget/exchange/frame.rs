@@ -28,6 +28,8 @@ pub(super) enum Kind {
     Statement = 3,
     Answer = 4,
     Final = 5,
+    Look = 6,
+    Looked = 7,
 }
 
 /// What a field means, in every message: its number, and what to call it in a refusal.
@@ -49,11 +51,18 @@ pub(super) const OPEN: Tag = Tag(12, "open");
 pub(super) const ACTIVE: Tag = Tag(13, "active");
 pub(super) const WAITING: Tag = Tag(14, "waiting");
 pub(super) const WAIT: Tag = Tag(15, "wait");
-pub(super) const PIDS: Tag = Tag(16, "pids");
-pub(super) const UNLISTED: Tag = Tag(17, "unlisted");
+pub(super) const UNCONFIRMED: Tag = Tag(16, "unconfirmed");
+pub(super) const INCOMPLETE: Tag = Tag(17, "incomplete");
 pub(super) const SPOKEN: Tag = Tag(18, "protocol");
 pub(super) const KEYS: Tag = Tag(19, "keys");
-const LAST: u8 = 19;
+pub(super) const UPSTREAM: Tag = Tag(20, "upstream");
+pub(super) const BACKENDS: Tag = Tag(21, "backends");
+pub(super) const LOOK: Tag = Tag(22, "look");
+pub(super) const TIMEOUT: Tag = Tag(23, "timeout");
+pub(super) const INVISIBLE: Tag = Tag(24, "invisible");
+pub(super) const CUT: Tag = Tag(25, "cut");
+pub(super) const ROWS: Tag = Tag(26, "rows");
+const LAST: u8 = 26;
 
 /// Fields of newer writers that a reader may overlook, as they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -172,6 +181,15 @@ impl Tag {
 /// Exactly N bytes.
 pub(super) fn array<const N: usize>(value: &[u8]) -> Option<[u8; N]> {
     value.try_into().ok()
+}
+
+/// 0 or 1.
+pub(super) fn flag(value: &[u8]) -> Option<bool> {
+    match value {
+        [0] => Some(false),
+        [1] => Some(true),
+        _ => None,
+    }
 }
 
 /// A number of exactly 4 bytes.

@@ -1,9 +1,13 @@
-//! What a boot says of itself to anyone who asks. Unsigned: it tells whom to talk to, and proves nothing.
+//! What a boot says of itself to anyone who asks.
+//!
+//! Its MAC shows that a pod of the pool said so once. Who asked it can say it again, from another address and at another time, so it
+//! tells whom to talk to, and proves nothing else: the leader never adopts an epoch from a hello. A higher one than its own is a
+//! reason to read the ledger again.
 
 use super::frame::{self, BOOT, EPOCH, Fields, KEYS, Kind, NONCE, POD, SPOKEN, Unknown, Writer};
-use super::{BootId, Epoch, KeyId, Nonce, PodUid, Refusal};
+use super::{BootId, Epoch, KeyId, Nonce, PodUid, Refusal, ReplyKey, ReplyKeys};
 
-/// Longest hello: below 700 bytes of our own, [`super::UNKNOWN_MAX`] of later builds'.
+/// Longest hello: below 800 bytes of our own, [`super::UNKNOWN_MAX`] of later builds'.
 pub const HELLO_MAX: usize = 8 * 1024;
 /// Most keys that a hello names.
 pub const KEYS_MAX: usize = 64;
@@ -29,22 +33,23 @@ pub struct Hello {
 
 impl Hello {
     /// Its bytes.
-    pub fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self, key: &ReplyKey) -> Vec<u8> {
         let keys: Vec<_> = self.keys.iter().take(KEYS_MAX).flat_map(|id| id.0).collect();
-        Writer::new(Kind::Hello)
+        let plain = Writer::new(Kind::Hello)
             .field(POD, self.pod.as_str().as_bytes())
             .field(BOOT, &self.boot.0)
             .field(NONCE, &self.nonce.0)
             .optional(EPOCH, self.epoch.map(|epoch| epoch.get().to_be_bytes()).as_ref().map(<[u8; 8]>::as_slice))
             .field(SPOKEN, &[self.protocol])
             .field(KEYS, &keys)
-            .finish(&self.unknown)
+            .finish(&self.unknown);
+        key.seal(plain)
     }
 
-    /// Reads it; `pod` is whom the asker wanted to reach.
-    pub fn decode(bytes: &[u8], pod: &PodUid) -> Result<Self, Refusal> {
+    /// Reads it; `pod` is whom the asker wanted to reach, and `keys` are those of its pool.
+    pub fn decode(bytes: &[u8], pod: &PodUid, keys: &ReplyKeys) -> Result<Self, Refusal> {
         let (_, rest) = frame::open(bytes, HELLO_MAX, &[Kind::Hello])?;
-        let mut fields = Fields(rest);
+        let mut fields = Fields(keys.verify(bytes, rest)?);
         let hello = Self {
             pod: fields.required(POD, |value| PodUid::new(frame::text(value)?))?,
             boot: BootId(fields.required(BOOT, frame::array)?),

@@ -22,7 +22,7 @@ pub struct SigningKey {
 }
 
 /// It is no Ed25519 key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("cannot understand an Ed25519 key")]
 pub struct KeyError;
 
@@ -42,7 +42,7 @@ impl SigningKey {
         self.id
     }
 
-    /// Of the operator's keys, oldest first, the one to sign with for the boot that said this. A hello is nobody's proof, but all that
+    /// Of the operator's keys, oldest first, the one to sign with for the boot that said this. A hello may be an old one, but all that
     /// it can do here is to choose among the operator's own. `None` where the pod would understand none of them.
     pub fn for_boot<'a>(own: &'a [Self], hello: &Hello) -> Option<&'a Self> {
         own.iter().rev().find(|key| hello.keys.contains(&key.id))

@@ -18,7 +18,10 @@ pub enum Refusal {
     /// Not signed by the key that it names.
     #[error("the signature is wrong")]
     BadSignature,
-    /// For or about another pool.
+    /// Said by nobody who has a reply key of this pool.
+    #[error("not said by a pod of this pool")]
+    Forged,
+    /// For another pool.
     #[error("for another pool")]
     OtherPool,
     /// For or of another pod: the address was reused, or the message went astray.
@@ -39,7 +42,7 @@ pub enum Refusal {
     /// An answer of a boot that follows another leader.
     #[error("of a boot that follows another leader")]
     OtherEpoch,
-    /// An answer to another statement: an older one's is late.
+    /// An answer to another statement, discovery or look: an older one's is late.
     #[error("in answer to another statement")]
     OtherStatement,
 }
@@ -53,6 +56,7 @@ impl Refusal {
             Self::UnsupportedVersion => "UnsupportedVersion",
             Self::UnknownKey => "UnknownKey",
             Self::BadSignature => "BadSignature",
+            Self::Forged => "Forged",
             Self::OtherPool => "OtherPool",
             Self::OtherPod => "OtherPod",
             Self::OtherBoot => "OtherBoot",

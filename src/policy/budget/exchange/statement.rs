@@ -120,6 +120,15 @@ impl Statement {
     }
 }
 
+impl Sent {
+    pub(super) fn went_to(&self, pod: &PodUid, boot: BootId) -> Result<(), Refusal> {
+        if *pod != self.pod {
+            return Err(Refusal::OtherPod);
+        }
+        if boot == self.boot { Ok(()) } else { Err(Refusal::OtherBoot) }
+    }
+}
+
 impl Verified {
     /// Length, header, signature, and only then the fields: nothing that a stranger wrote is parsed.
     pub fn open(bytes: &[u8], keys: &Keys) -> Result<Self, Refusal> {

@@ -3,6 +3,8 @@ mod boot;
 mod canonical;
 mod golden;
 mod interleaving;
+mod journal;
+mod look;
 mod refusals;
 
 use std::time::Duration;
@@ -23,6 +25,22 @@ fn key(seed: u8) -> (SigningKey, [u8; 32]) {
 /// Those of seeds 1 and 2.
 fn keys() -> Keys {
     Keys::new([key(1).1, key(2).1])
+}
+
+/// What the operator derives reply keys from; the pod was injected from the older.
+const SECRETS: [[u8; 32]; 2] = [[7; 32], [8; 32]];
+
+fn reply_key() -> ReplyKey {
+    ReplyKey::derive(&SECRETS[0], &pool())
+}
+
+fn reply_keys() -> ReplyKeys {
+    ReplyKeys::derive(&SECRETS, &pool())
+}
+
+/// What stands in front of the MAC.
+fn unsealed(bytes: &[u8]) -> Vec<u8> {
+    bytes[..bytes.len() - 32].to_vec()
 }
 
 fn pool() -> PoolName {
@@ -70,6 +88,12 @@ fn boot() -> Boot {
     Boot::new(pool(), pod(), BootId([0xb0; 16]), None)
 }
 
+/// Accepts a message and journals it.
+fn take(boot: &mut Boot, now: Duration, bytes: &[u8], keys: &Keys) -> Result<Taken, Refusal> {
+    let accepted = boot.accept(now, bytes, keys)?;
+    boot.journalled(&accepted)
+}
+
 fn discovery() -> Statement {
     Statement {
         pool: pool(),
@@ -97,8 +121,19 @@ fn report() -> Report {
         active: connections(7),
         waiting: 3,
         wait: Duration::from_millis(1_250),
-        backends: Backends::new([4_711, 99, 4_711, 0, -3]),
+        unconfirmed: connections(1),
+        incomplete: false,
+        upstream: Some(upstream()),
+        backends: Backends::new([4_711, 99, 4_711, 0, -3].map(backend)),
     }
+}
+
+fn upstream() -> Upstream {
+    Upstream { system: 7_300_000_000_000_000_001, started: 0x2_e000_0000_0000, role: RoleId::of(b"orders") }
+}
+
+fn backend(pid: i32) -> Backend {
+    Backend { pid, started: 0x2_f000_0000_0000 }
 }
 
 fn answer(said: Said) -> Answer {
@@ -110,6 +145,22 @@ fn answer(said: Said) -> Answer {
         said,
         unknown: Unknown::default(),
     }
+}
+
+fn look() -> Look {
+    let Statement { pool, pod, boot, epoch, .. } = discovery();
+    Look { pool, pod, boot, epoch, id: 77, unknown: Unknown::default() }
+}
+
+fn looked() -> Looked {
+    let sighting = Sighting {
+        upstream: upstream(),
+        authentication_timeout: Duration::from_mins(1),
+        invisible: 2,
+        rows: Rows::new([4_711, 99, 4_712].map(backend)),
+    };
+    let Answer { pod, boot, digest, .. } = answer(Said::Final);
+    Looked { pod, boot, digest, sighting, unknown: Unknown::default() }
 }
 
 fn hello() -> Hello {

@@ -29,7 +29,8 @@ pub struct Digest(pub [u8; 32]);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(pub [u8; 8]);
 
-/// One leadership, from 1: no two leaders ever have the same.
+/// One leadership, from 1: no two leaders ever have the same. A leader has its own from the ledger alone, never from what a pod says: a
+/// pod's may be anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(NonZeroU64);
 
@@ -124,7 +125,7 @@ impl KeyId {
 }
 
 macro_rules! hexadecimal {
-    ($($name:ident),*) => {$(
+    ($($name:ty),*) => {$(
         impl fmt::Display for $name {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
@@ -139,7 +140,7 @@ macro_rules! hexadecimal {
     )*};
 }
 
-hexadecimal!(BootId, Nonce, Digest, KeyId);
+hexadecimal!(BootId, Nonce, Digest, KeyId, super::RoleId);
 
 #[cfg(test)]
 mod tests {

@@ -12,7 +12,7 @@ fn same(bytes: &[u8], kept: &str) {
 
 #[test]
 fn hello_stays() {
-    same(&hello().encode(), include_str!("../golden/hello.hex"));
+    same(&hello().encode(&reply_key()), include_str!("../golden/hello.hex"));
 }
 
 #[test]
@@ -27,10 +27,20 @@ fn statement_stays() {
 
 #[test]
 fn answer_stays() {
-    same(&answer(Said::Report(report())).encode(), include_str!("../golden/answer.hex"));
+    same(&answer(Said::Report(report())).encode(&reply_key()), include_str!("../golden/answer.hex"));
+}
+
+#[test]
+fn look_stays() {
+    same(&look().sign(&key(1).0).bytes, include_str!("../golden/look.hex"));
+}
+
+#[test]
+fn looked_stays() {
+    same(&looked().encode(&reply_key()), include_str!("../golden/looked.hex"));
 }
 
 #[test]
 fn final_answer_stays() {
-    same(&answer(Said::Final).encode(), include_str!("../golden/final.hex"));
+    same(&answer(Said::Final).encode(&reply_key()), include_str!("../golden/final.hex"));
 }

@@ -3,8 +3,8 @@
 use super::super::keys::{DOMAIN, TRAILER};
 use super::*;
 use Refusal::{
-    BadSignature, LowerEpoch, Malformed, OldSequence, OtherBoot, OtherEpoch, OtherPod, OtherPool, OtherStatement,
-    Oversized, StaleNonce, UnknownKey, UnsupportedVersion,
+    BadSignature, Forged, LowerEpoch, Malformed, OldSequence, OtherBoot, OtherEpoch, OtherPod, OtherPool,
+    OtherStatement, Oversized, StaleNonce, UnknownKey, UnsupportedVersion,
 };
 
 /// In front of the trailer.
@@ -25,7 +25,7 @@ fn at_five() -> (Boot, Nonce) {
     let mut boot = boot();
     let nonce = boot.hello(ms(0), [1; 16], &keys()).nonce;
     let message = Statement { nonce: Some(nonce), sequence: sequence(5), ..discovery() }.sign(&key(1).0);
-    let _ = boot.accept(ms(0), &message.bytes, &keys()).unwrap();
+    let _ = take(&mut boot, ms(0), &message.bytes, &keys()).unwrap();
     (boot, nonce)
 }
 
@@ -56,8 +56,8 @@ fn a_boot_says_why_it_refuses() {
         ("another protocol", b"GET / HTTP/1.1\r\n\r\n".to_vec(), Malformed("header")),
         ("version 0", raw(&|b| b[4] = 0), UnsupportedVersion),
         ("version 2", raw(&|b| b[4] = 2), UnsupportedVersion),
-        ("a hello", hello().encode(), Malformed("kind")),
-        ("an answer", answer(Said::Final).encode(), Malformed("kind")),
+        ("a hello", hello().encode(&reply_key()), Malformed("kind")),
+        ("an answer", answer(Said::Final).encode(&reply_key()), Malformed("kind")),
         ("no signature", plain[..60].to_vec(), Malformed("signature")),
         ("a key that the pod lacks", good.sign(&key(3).0).bytes, UnknownKey),
         ("a known key's name on another's signature", forge(3, &plain, signer.id(), DOMAIN), BadSignature),
@@ -123,60 +123,106 @@ fn a_boot_says_why_it_refuses() {
         ("a made up nonce", bytes(Statement { nonce: Some(Nonce([9; 16])), ..good.clone() }), StaleNonce),
     ];
     for (what, bytes, reason) in table {
-        let mut asked = boot.clone();
-        assert_eq!(asked.accept(ms(2_000), &bytes, &keys()), Err(reason), "{what}");
-        assert_eq!(asked, boot, "{what} changed something");
+        assert_eq!(boot.accept(ms(2_000), &bytes, &keys()), Err(reason), "{what}");
     }
-    assert!(boot.clone().accept(ms(2_000), &bytes(good.clone()), &keys()).is_ok());
-    assert_eq!(boot.clone().accept(ms(2_000), &bytes(good), &Keys::default()), Err(UnknownKey));
+    assert!(boot.accept(ms(2_000), &bytes(good.clone()), &keys()).is_ok());
+    assert_eq!(boot.accept(ms(2_000), &bytes(good), &Keys::default()), Err(UnknownKey));
 }
 
 #[test]
 fn a_leader_says_why_it_refuses() {
-    let sent = statement().sign(&key(1).0);
+    let (sent, keys) = (statement().sign(&key(1).0), reply_keys());
     let good = Answer { digest: sent.digest, ..answer(Said::Report(report())) };
-    assert_eq!(Answer::verify(&sent, &good.encode()), Ok(good.clone()));
+    assert_eq!(Answer::verify(&sent, &good.encode(&reply_key()), &keys), Ok(good.clone()));
     let earlier = discovery().sign(&key(1).0);
     let late = Answer { digest: earlier.digest, ..good.clone() };
     let table = [
         ("longer than the cap", vec![0; ANSWER_MAX + 1], Oversized),
         ("a page", b"<html>".to_vec(), Malformed("header")),
         ("its own statement", sent.bytes.clone(), Malformed("kind")),
-        ("another pod", Answer { pod: PodUid::new("x").unwrap(), ..good.clone() }.encode(), OtherPod),
-        ("another boot", Answer { boot: BootId([1; 16]), ..good.clone() }.encode(), OtherBoot),
-        ("follows another", Answer { epoch: epoch(4), ..good.clone() }.encode(), OtherEpoch),
-        ("late", late.encode(), OtherStatement),
-        ("late, the last word", Answer { said: Said::Final, ..late.clone() }.encode(), OtherStatement),
+        ("another pod", Answer { pod: PodUid::new("x").unwrap(), ..good.clone() }.encode(&reply_key()), OtherPod),
+        ("another boot", Answer { boot: BootId([1; 16]), ..good.clone() }.encode(&reply_key()), OtherBoot),
+        ("follows another", Answer { epoch: epoch(4), ..good.clone() }.encode(&reply_key()), OtherEpoch),
+        ("late", late.encode(&reply_key()), OtherStatement),
+        ("late, the last word", Answer { said: Said::Final, ..late.clone() }.encode(&reply_key()), OtherStatement),
+        ("too short for a MAC", b"weir\x01\x05too short".to_vec(), Malformed("MAC")),
+        ("more behind the MAC", [good.encode(&reply_key()), vec![0]].concat(), Forged),
         (
-            "more",
-            [good.encode(), vec![0]].concat(),
+            "more in front of it",
+            reply_key().seal([unsealed(&good.encode(&reply_key())), vec![0]].concat()),
             Malformed("a field is out of order, there twice, or of another kind of message"),
         ),
     ];
     for (what, bytes, reason) in table {
-        assert_eq!(Answer::verify(&sent, &bytes), Err(reason), "{what}");
+        assert_eq!(Answer::verify(&sent, &bytes, &keys), Err(reason), "{what}");
     }
-    assert_eq!(Answer::verify(&earlier, &late.encode()), Ok(late), "what is late is known by what it answers");
-    assert_eq!(Hello::decode(&hello().encode(), &PodUid::new("x").unwrap()), Err(OtherPod));
-    assert_eq!(Hello::decode(&[0; HELLO_MAX + 1], &pod()), Err(Oversized));
+    assert_eq!(
+        Answer::verify(&earlier, &late.encode(&reply_key()), &keys),
+        Ok(late),
+        "what is late is known by what it answers"
+    );
+    let hello = hello().encode(&reply_key());
+    assert_eq!(Hello::decode(&hello, &PodUid::new("x").unwrap(), &keys), Err(OtherPod));
+    assert_eq!(Hello::decode(&[0; HELLO_MAX + 1], &pod(), &keys), Err(Oversized));
+}
+
+/// Another tenant's pod that got the address, and holds what was sent there.
+#[test]
+fn a_stranger_at_a_pods_address_can_say_nothing() {
+    let sent = statement().sign(&key(1).0);
+    let (tenant, retired) = (PoolName::new("other/orders").unwrap(), ReplyKey::derive(&[6; 32], &pool()));
+    let keys = reply_keys();
+    let good = Answer { digest: sent.digest, ..answer(Said::Final) };
+    let huge = Hello { epoch: Some(epoch(u64::MAX - 1)), ..hello() };
+    for key in [ReplyKey::derive(&SECRETS[1], &tenant), retired, ReplyKey::new([0; 32])] {
+        assert_eq!(Answer::verify(&sent, &good.encode(&key), &keys), Err(Forged));
+        assert_eq!(Hello::decode(&huge.encode(&key), &pod(), &keys), Err(Forged));
+        // No field is read first.
+        assert_eq!(Answer::verify(&sent, &key.seal(b"weir\x01\x05".to_vec()), &keys), Err(Forged));
+        assert_eq!(Hello::decode(&key.seal(b"weir\x01\x01".to_vec()), &pod(), &keys), Err(Forged));
+    }
+    // What one kind of message proves another doesn't.
+    let mut made_final = Answer { said: Said::Report(report()), ..good.clone() }.encode(&reply_key());
+    made_final[5] = 5;
+    assert_eq!(Answer::verify(&sent, &made_final, &keys), Err(Forged));
+    assert_eq!(Answer::verify(&sent, &good.encode(&reply_key()), &ReplyKeys::default()), Err(Forged));
+    for secret in &SECRETS {
+        let key = ReplyKey::derive(secret, &pool());
+        assert_eq!(Answer::verify(&sent, &good.encode(&key), &keys), Ok(good.clone()), "each of the operator's serves");
+    }
 }
 
 #[test]
 fn an_answers_figures_stay_within_their_types() {
-    let good = answer(Said::Report(report())).encode();
+    let good = unsealed(&answer(Said::Report(report())).encode(&reply_key()));
+    let read = |plain: &[u8]| Answer::decode(&reply_key().seal(plain.to_vec()), &reply_keys());
     let find = |tag, length| good.windows(3).position(|at| at == [tag, 0, length]).unwrap() + 3;
-    for (tag, name) in [(8, "grant"), (10, "limit"), (11, "charge"), (12, "open"), (13, "active")] {
+    for (tag, name) in [(8, "grant"), (10, "limit"), (11, "charge"), (12, "open"), (13, "active"), (16, "unconfirmed")]
+    {
         let mut huge = good.clone();
         huge[find(tag, 4)..][..4].copy_from_slice(&0x4_0000_u32.to_be_bytes());
-        assert_eq!(Answer::decode(&huge), Err(Malformed(name)));
+        assert_eq!(read(&huge), Err(Malformed(name)));
     }
-    let pids = find(16, 8);
-    for bad in [[99, 99], [100, 99], [0, 99], [-1, 99]] {
+    let mut wrong = good.clone();
+    wrong[find(17, 1)] = 2;
+    assert_eq!(read(&wrong), Err(Malformed("incomplete")));
+    let at = find(21, 24);
+    for (pids, starts) in
+        [([99, 99], [5, 5]), ([99, 99], [6, 5]), ([100, 99], [5, 6]), ([0, 99], [5, 5]), ([-1, 99], [5, 5])]
+    {
         let mut wrong = good.clone();
-        wrong[pids..][..8].copy_from_slice(&bad.map(i32::to_be_bytes).concat());
-        assert_eq!(Answer::decode(&wrong), Err(Malformed("pids")), "{bad:?}");
+        let backends = [0, 1].map(|one| Backend { pid: pids[one], started: starts[one] });
+        wrong[at..][..24].copy_from_slice(&super::super::backends::write(&backends));
+        assert_eq!(read(&wrong), Err(Malformed("backends")), "{backends:?}");
     }
-    let mut hidden = good.clone();
-    hidden[find(17, 4) + 3] = 1;
-    assert_eq!(Answer::decode(&hidden), Err(Malformed("unlisted")));
+    let mut twice_one_pid = good.clone();
+    let backends = [5, 6].map(|started| Backend { pid: 99, started });
+    twice_one_pid[at..][..24].copy_from_slice(&super::super::backends::write(&backends));
+    assert!(read(&twice_one_pid).is_ok());
+    // Two are listed.
+    for (charge, taken) in [(1, false), (2, true)] {
+        let mut fewer = good.clone();
+        fewer[find(11, 4)..][..4].copy_from_slice(&u32::to_be_bytes(charge));
+        assert_eq!(read(&fewer).is_ok(), taken, "{charge} charged");
+    }
 }
