@@ -1,7 +1,7 @@
 //! The pod's memory across restarts of the container: a file in an emptyDir that tells the next boot what it inherits.
 //!
-//! Everything is written before it is acted upon: the attempt before connect(), the pid before the backend is used, the grant
-//! before it is honoured. So after a crash at any point the file holds at least every backend that PostgreSQL may still have; an
+//! Everything is written before it is acted upon: the attempt before connect(), the pid before the backend is used, what was taken
+//! from the operator before it is honoured. So after a crash at any point the file holds at least every backend that PostgreSQL may still have; an
 //! end is written afterwards, and one that is missing only makes the next boot wait for a look. Where a record can't be written,
 //! the act must not happen: the pool doesn't connect, and says so.
 //!
@@ -14,6 +14,7 @@ mod account;
 mod history;
 mod record;
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -25,6 +26,8 @@ use thiserror::Error;
 pub use account::Account;
 pub use history::{Damage, History};
 
+use crate::policy::budget::Connections;
+use crate::policy::budget::exchange::{DOCUMENT_MAX, Document, Fence};
 use crate::sidecar::charge::{Attempt, BootId, Incarnation};
 
 /// Name of the file in its directory.
@@ -36,7 +39,7 @@ const COMPACT_AT: u64 = 1024 * 1024;
 const LENGTH_MAX: u64 = 64 * 1024 * 1024;
 
 /// What is remembered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Entry {
     /// A boot began.
     Boot {
@@ -45,8 +48,8 @@ pub enum Entry {
         /// Which.
         boot: BootId,
     },
-    /// The operator's word on what this pod may hold.
-    Grant(Grant),
+    /// A message of the operator was taken.
+    Taken(Taken),
     /// An attempt begins.
     Begin {
         /// Which.
@@ -79,15 +82,45 @@ pub enum Entry {
     Damaged,
 }
 
-/// What the operator granted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Grant {
-    /// Of the leader.
-    pub epoch: u64,
-    /// Within the epoch.
-    pub sequence: u64,
-    /// Server connections.
-    pub slots: u32,
+/// A message of the operator, which this pod follows from now on: one record, so that no crash parts the fence from what came with
+/// it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Taken {
+    /// Nothing below it is taken any more.
+    pub fence: Fence,
+    /// What may be charged; `None` after a discovery: the grant stays.
+    pub grant: Option<Connections>,
+    /// `None` where they stay.
+    pub settings: Option<SettingsText>,
+}
+
+/// The text of a settings document, at most [`DOCUMENT_MAX`] bytes. Kept as it was told: another build of the sidecar may know more
+/// of it, or less.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct SettingsText(Box<[u8]>);
+
+impl SettingsText {
+    /// `None` where it is too long to be one.
+    pub fn new(text: &[u8]) -> Option<Self> {
+        (text.len() <= DOCUMENT_MAX).then(|| Self(text.into()))
+    }
+
+    /// What [`Document::read`] may read.
+    pub const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<&Document> for SettingsText {
+    fn from(document: &Document) -> Self {
+        Self(document.as_bytes().into())
+    }
+}
+
+impl fmt::Debug for SettingsText {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&String::from_utf8_lossy(&self.0))
+    }
 }
 
 /// What could not be done with the journal.

@@ -17,7 +17,7 @@ pub struct Attempt {
 }
 
 /// The process that serves a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Backend {
     /// Never 0.
     pub pid: i32,
@@ -26,7 +26,7 @@ pub struct Backend {
 }
 
 /// An attempt that an earlier boot left behind, as its journal tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Left {
     /// Who and which.
     pub attempt: Attempt,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Entry, Grant, History, Journal, JournalError};
+use super::{Entry, History, Journal, JournalError, Taken};
 use crate::sidecar::charge::{Answer, Attempt, BootId, Charges, Identity, Look};
 
 /// [`Charges`] of a boot, each change of which is in the [`Journal`]. What only reads is reached through [`Account::charges`].
@@ -45,9 +45,9 @@ impl Account {
         self.charges.serve(addresses, now);
     }
 
-    /// Remembers a grant before it is honoured.
-    pub fn grant(&mut self, grant: Grant) -> Result<(), JournalError> {
-        self.journal.record(&Entry::Grant(grant))
+    /// Remembers what was taken from the operator, before it is honoured or answered. On an error do neither.
+    pub fn take(&mut self, taken: Taken) -> Result<(), JournalError> {
+        self.journal.record(&Entry::Taken(taken))
     }
 
     /// See [`Charges::begin`]. On an error nothing is charged: do not connect.

@@ -3,19 +3,25 @@
 use std::collections::BTreeMap;
 
 use super::record::{Read, decode, encode};
-use super::{Entry, Grant};
+use super::{Entry, SettingsText, Taken};
+use crate::policy::budget::Connections;
+use crate::policy::budget::exchange::Fence;
 use crate::sidecar::charge::{Attempt, Backend, BootId, Left};
 
 /// Unknown records that are carried over; a journal with more of them is not one.
 const UNKNOWN_MAX: usize = 64 * 1024;
 
 /// What a journal tells.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct History {
     /// The last boot, and the kernel's boot that it ran under. `None` in a new journal.
     pub last_boot: Option<(BootId, [u8; 16])>,
-    /// The last grant.
-    pub grant: Option<Grant>,
+    /// The highest that was taken; nothing below it is ever taken again.
+    pub fence: Option<Fence>,
+    /// The last one. Records without a grant leave it as it was.
+    pub grant: Option<Connections>,
+    /// The last ones, likewise.
+    pub settings: Option<SettingsText>,
     attempts: BTreeMap<Attempt, Left>,
     /// Why parts of it could not be read.
     pub damage: Option<Damage>,
@@ -24,7 +30,7 @@ pub struct History {
 }
 
 /// Why a history may lack attempts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Damage {
     /// A record is broken and others follow it, from this offset on unread. (A torn last record is none: it was never acted upon.)
     Broken {
@@ -81,8 +87,14 @@ impl History {
     pub(super) fn apply(&mut self, entry: &Entry) {
         let attempts = &mut self.attempts;
         match *entry {
+            Entry::Taken(Taken { fence, grant, ref settings }) => {
+                self.fence = self.fence.max(Some(fence));
+                self.grant = grant.or(self.grant);
+                if settings.is_some() {
+                    self.settings.clone_from(settings);
+                }
+            }
             Entry::Boot { kernel_boot, boot } => self.last_boot = Some((boot, kernel_boot)),
-            Entry::Grant(grant) => self.grant = Some(grant),
             Entry::Begin { attempt, address } => {
                 attempts.insert(attempt, Left { attempt, address, backend: None, server: None });
             }
@@ -115,8 +127,9 @@ impl History {
         if let Some((boot, kernel_boot)) = self.last_boot {
             encode(&Entry::Boot { kernel_boot, boot }, &mut out);
         }
-        if let Some(grant) = self.grant {
-            encode(&Entry::Grant(grant), &mut out);
+        if let Some(fence) = self.fence {
+            let taken = Taken { fence, grant: self.grant, settings: self.settings.clone() };
+            encode(&Entry::Taken(taken), &mut out);
         }
         for left in self.left() {
             let attempt = left.attempt;
