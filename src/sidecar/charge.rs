@@ -51,7 +51,7 @@ pub const AUTHENTICATION_TIMEOUT_MAX: Duration = Duration::from_mins(10);
 const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(10);
 
 /// The books of one boot.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Charges {
     boot: BootId,
     next: u64,
@@ -69,7 +69,7 @@ pub struct Charges {
 }
 
 /// Sums over the books, which the loop reads at every turn.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Counts {
     charged: u32,
     unconfirmed: u32,

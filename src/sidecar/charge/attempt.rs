@@ -47,7 +47,7 @@ impl Attempt {
 }
 
 /// Whether the socket is still ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Life {
     /// From before connect().
     Open,
@@ -68,7 +68,7 @@ impl Life {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Charge {
     pub(super) address: SocketAddr,
     pub(super) began: Duration,

@@ -52,7 +52,7 @@ pub(super) const ASKED_MAX: usize = 256;
 const ROWS_MAX: usize = 65_536;
 
 /// Which server and backend a connection has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The server.
     pub incarnation: Incarnation,
@@ -63,7 +63,7 @@ pub struct Identity {
 }
 
 /// One look: what it asks, about whom, and when it was sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Look {
     via: Attempt,
     asked: Vec<Asked>,
@@ -71,14 +71,14 @@ pub struct Look {
     event: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Asked {
     pub(super) attempt: Attempt,
     pub(super) pid: Option<i32>,
 }
 
 /// One backend in pg_stat_activity, which shows pid and application_name of every backend to every role.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Row {
     /// Process.
     pub pid: i32,
@@ -89,7 +89,7 @@ pub struct Row {
 }
 
 /// What a look found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Answer {
     /// The server that answered.
     pub incarnation: Incarnation,

@@ -1,6 +1,6 @@
 //! Which incarnation of a server answers at an address, and which ones it replaced.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// One run of one server: its connections end with it.
@@ -15,10 +15,10 @@ pub struct Incarnation {
 /// Ones that were replaced and concern nobody any more are forgotten beyond this.
 const KNOWN_MAX: usize = 16;
 
-#[derive(Debug, Default)]
-pub(super) struct Servers(HashMap<SocketAddr, Sightings>);
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Servers(BTreeMap<SocketAddr, Sightings>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Sightings {
     known: Vec<Known>,
     /// Of two incarnations, each answered after the other had: several servers share the address, and none of them can be said to
@@ -26,7 +26,7 @@ struct Sightings {
     shared: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Known {
     incarnation: Incarnation,
     /// The event at which its first answer was read.
