@@ -32,7 +32,7 @@ pub struct History {
 /// Why a history may lack attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Damage {
-    /// A record is broken and others follow it, from this offset on unread. (A torn last record is none: it was never acted upon.)
+    /// A record is broken and others follow it, from this offset on unread. (A broken end is none: nobody acted upon it.)
     Broken {
         /// In bytes.
         offset: usize,
@@ -67,10 +67,10 @@ impl History {
                     }
                     offset += raw.len();
                 }
-                // A write that was cut short leaves the start of a record and nothing after it. Where a record can be read
-                // further on, it is the length that is broken.
-                Read::Torn if !(1..rest.len()).any(|at| is_record(rest.get(at..))) => break,
-                Read::Torn | Read::Broken => {
+                // What was never written whole, by a process that ended or a disk that lost its power: the start of a record, zeros,
+                // or anything. Nobody acted upon it. Where a record can be read further on, something that was written is broken.
+                Read::Broken if !(1..rest.len()).any(|at| is_record(rest.get(at..))) => break,
+                Read::Broken => {
                     history.damage = Some(Damage::Broken { offset });
                     break;
                 }

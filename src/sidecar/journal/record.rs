@@ -33,9 +33,7 @@ pub(super) enum Read<'a> {
     Entry { entry: Entry, length: usize },
     /// Of a kind or version that a later build wrote. `raw` is the record as it is.
     Unknown { raw: &'a [u8], known_kind: bool },
-    /// Shorter than it says, or than a header.
-    Torn,
-    /// Its CRC, its length or its body is wrong.
+    /// Shorter than it says, or its CRC, its length or its body is wrong.
     Broken,
 }
 
@@ -92,14 +90,14 @@ pub(super) fn encode(entry: &Entry, out: &mut Vec<u8>) {
 
 /// Reads the record at the front of `bytes`, which is not empty.
 pub(super) fn decode(bytes: &[u8]) -> Read<'_> {
-    let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else { return Read::Torn };
+    let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else { return Read::Broken };
     let [l0, l1, l2, l3, c0, c1, c2, c3] = *header;
     let length = [l0, l1, l2, l3];
     let Ok(count) = usize::try_from(u32::from_be_bytes(length)) else { return Read::Broken };
     if !(2..=CONTENT_MAX).contains(&count) {
         return Read::Broken;
     }
-    let Some(content) = rest.get(..count) else { return Read::Torn };
+    let Some(content) = rest.get(..count) else { return Read::Broken };
     if crc(length, content) != u32::from_be_bytes([c0, c1, c2, c3]) {
         return Read::Broken;
     }

@@ -148,6 +148,24 @@ proptest! {
     }
 
     #[test]
+    fn a_tail_that_the_disk_never_wrote_is_no_damage(
+        entries in histories(),
+        from in any::<prop::sample::Index>(),
+        tail in prop_oneof![prop::collection::vec(Just(0u8), 0..5_000), prop::collection::vec(any::<u8>(), 0..40)],
+    ) {
+        let mut whole = bytes(&entries);
+        let from = from.index(whole.len() + 1);
+        whole.truncate(from);
+        whole.extend(tail);
+        let (history, length) = History::read(&whole);
+        let count = (0..=entries.len()).rev().find(|count| bytes(&entries[..*count]).len() <= from).unwrap();
+        prop_assert_eq!(history.damage, None);
+        // The tail may happen to be what was there.
+        prop_assert!(length >= bytes(&entries[..count]).len());
+        prop_assert_eq!(history, History::read(&whole[..length]).0);
+    }
+
+    #[test]
     fn corruption_invents_no_record(entries in histories(), at in any::<prop::sample::Index>(), mask in 1..=255u8) {
         let mut whole = bytes(&entries);
         prop_assume!(!whole.is_empty());
