@@ -1,5 +1,9 @@
+mod durable;
+mod memory;
 mod model;
 
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
