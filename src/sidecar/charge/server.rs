@@ -12,6 +12,13 @@ pub struct Incarnation {
     pub started: u64,
 }
 
+impl Incarnation {
+    /// Whether this is a later run of the same server, as far as its role may know.
+    const fn restarts(self, earlier: Self) -> bool {
+        self.system == earlier.system && self.started > earlier.started
+    }
+}
+
 /// Ones that were replaced and concern nobody any more are forgotten beyond this.
 const KNOWN_MAX: usize = 16;
 
@@ -64,10 +71,13 @@ impl Servers {
         self.answered(address, incarnation, 0, 0);
     }
 
-    /// Whether another one has taken its place at the address.
-    pub(super) fn replaced(&self, address: SocketAddr, incarnation: Incarnation) -> bool {
+    /// Whether another one has taken its place at the address. `strictly`: only a later start of the same server has, since an address
+    /// that was moved may leave another server behind, alive. (A standby that started later passes for one: it has the identifier
+    /// of its primary.)
+    pub(super) fn replaced(&self, address: SocketAddr, incarnation: Incarnation, strictly: bool) -> bool {
+        let ends = |newer: &Incarnation| !strictly || newer.restarts(incarnation);
         self.0.get(&address).is_some_and(|sightings| {
-            let gone = |known: &Known| known.incarnation == incarnation && !known.replaced_by.is_empty();
+            let gone = |known: &Known| known.incarnation == incarnation && known.replaced_by.iter().any(ends);
             !sightings.shared && sightings.known.iter().any(gone)
         })
     }

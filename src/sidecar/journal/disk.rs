@@ -12,7 +12,7 @@ const NEW_FILE: &str = "journal.new";
 /// Where a journal is.
 pub trait Disk {
     /// An open file, at whose end records are written.
-    type File;
+    type File: std::fmt::Debug;
 
     /// The directory.
     fn path(&self) -> &Path;

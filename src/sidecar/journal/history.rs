@@ -1,7 +1,5 @@
 //! What a journal's bytes tell: a fold over records, without I/O.
 
-use std::collections::BTreeMap;
-
 use super::record::{Read, decode, encode};
 use super::{Entry, SettingsText, Taken};
 use crate::policy::budget::Connections;
@@ -22,7 +20,8 @@ pub struct History {
     pub grant: Option<Connections>,
     /// The last ones, likewise.
     pub settings: Option<SettingsText>,
-    attempts: BTreeMap<Attempt, Left>,
+    /// Those whose server is known, in the order in which it became known, then the others in the order in which they began.
+    attempts: Vec<Left>,
     /// Why parts of it could not be read.
     pub damage: Option<Damage>,
     /// Records of kinds that this build does not know, as they are.
@@ -79,13 +78,13 @@ impl History {
         (history, offset)
     }
 
-    /// Attempts without an end.
+    /// Attempts without an end: those whose server is known, in the order in which it became known, then the others in the order
+    /// in which they began.
     pub fn left(&self) -> impl Iterator<Item = &Left> {
-        self.attempts.values()
+        self.attempts.iter()
     }
 
     pub(super) fn apply(&mut self, entry: &Entry) {
-        let attempts = &mut self.attempts;
         match *entry {
             Entry::Taken(Taken { fence, grant, ref settings }) => {
                 self.fence = self.fence.max(Some(fence));
@@ -96,26 +95,32 @@ impl History {
             }
             Entry::Boot { kernel_boot, boot } => self.last_boot = Some((boot, kernel_boot)),
             Entry::Begin { attempt, address } => {
-                attempts.insert(attempt, Left { attempt, address, backend: None, server: None });
+                self.remove(attempt);
+                self.attempts.push(Left { attempt, address, backend: None, server: None });
             }
             Entry::Backend { attempt, pid } => {
-                if let Some(left) = attempts.get_mut(&attempt) {
+                if let Some(left) = self.attempts.iter_mut().find(|left| left.attempt == attempt) {
                     left.backend = Some(Backend { pid, started: None });
                 }
             }
             Entry::Identified { attempt, incarnation, backend_started } => {
-                if let Some(left) = attempts.get_mut(&attempt) {
+                if let Some(mut left) = self.remove(attempt) {
                     left.server = Some(incarnation);
                     if let Some(backend) = &mut left.backend {
                         backend.started = Some(backend_started);
                     }
+                    let known = self.attempts.partition_point(|left| left.server.is_some());
+                    self.attempts.insert(known, left);
                 }
             }
-            Entry::End { attempt } => {
-                attempts.remove(&attempt);
-            }
+            Entry::End { attempt } => drop(self.remove(attempt)),
             Entry::Damaged => self.damage = self.damage.or(Some(Damage::Earlier)),
         }
+    }
+
+    fn remove(&mut self, attempt: Attempt) -> Option<Left> {
+        let at = self.attempts.iter().position(|left| left.attempt == attempt)?;
+        Some(self.attempts.remove(at))
     }
 
     /// The shortest journal that tells the same.

@@ -1,3 +1,4 @@
+mod account;
 mod durable;
 mod memory;
 mod model;
@@ -232,7 +233,20 @@ fn the_next_boot_learns_what_the_last_one_left() {
         server: Some(incarnation),
         ..first.clone()
     };
-    assert_eq!(history.left().cloned().collect::<Vec<_>>(), [first, second]);
+    assert_eq!(history.left().cloned().collect::<Vec<_>>(), [second, first], "the server of the second is known");
+}
+
+#[test]
+fn servers_are_told_in_the_order_in_which_they_became_known() {
+    let identified = |number, started| Entry::Identified {
+        attempt: attempt(number),
+        incarnation: Incarnation { system: 1, started },
+        backend_started: 1,
+    };
+    let entries = [begin(1), begin(2), begin(3), begin(4), identified(3, 100), identified(1, 200), identified(4, 300)];
+    let (history, _) = History::read(&bytes(&entries));
+    assert_eq!(left(&history), [3, 1, 4, 2]);
+    assert_eq!(left(&History::read(&history.write()).0), [3, 1, 4, 2]);
 }
 
 #[test]
@@ -241,19 +255,19 @@ fn the_account_writes_before_it_permits() {
     let address = "192.0.2.1:5432".parse().unwrap();
     let (mut account, _) = Account::open(&directory.0, KERNEL, BOOT, 2, Duration::ZERO).unwrap();
     let on_disk = || History::read(&fs::read(directory.file()).unwrap()).0;
-    let attempt = account.begin(Duration::ZERO, address).unwrap().unwrap();
+    let attempt = account.begin(address).unwrap().unwrap();
     assert_eq!(left(&on_disk()), [attempt.number]);
     account.connected(attempt, 42).unwrap();
     let pid = on_disk().left().next().unwrap().backend.unwrap().pid;
     assert_eq!(pid, 42);
-    account.lost(attempt);
+    account.lost(attempt, Duration::ZERO);
     drop(account);
 
     let (mut account, history) = Account::open(&directory.0, KERNEL, BootId([3; 16]), 2, Duration::ZERO).unwrap();
     assert_eq!(left(&history), [attempt.number]);
     assert_eq!((account.charges().charged(), account.charges().inherited()), (1, 1));
     account.journal.file = File::open(directory.file()).unwrap();
-    assert!(account.begin(Duration::ZERO, address).is_err());
+    assert!(account.begin(address).is_err());
     assert_eq!(account.charges().charged(), 1, "what was refused is not charged");
 }
 

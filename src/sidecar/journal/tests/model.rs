@@ -184,7 +184,7 @@ impl World {
             Step::Lose { which, notices } => {
                 if let Some(attempt) = self.choose(which, |connection| connection.open) {
                     self.lose(attempt, notices);
-                    self.account().lost(attempt);
+                    self.account().lost(attempt, time);
                 }
             }
             Step::Terminate { which } => {
@@ -232,12 +232,13 @@ impl World {
     fn begin(&mut self, delay: u64, refused: bool, looking: bool) {
         let time = self.time();
         let account = self.account();
-        let begun = if looking { account.begin_looking(time, address()) } else { account.begin(time, address()) };
+        let begun = if looking { account.begin_looking(time, address()) } else { account.begin(address()) };
         let Some(attempt) = begun.unwrap() else { return };
         if refused {
             self.account().failed_before_start(attempt);
             return;
         }
+        self.account().starting(attempt);
         // A handful of pids, so that they come again.
         self.pids = (self.pids + 1) % 7;
         self.clock += 1;
@@ -320,6 +321,7 @@ impl World {
             incarnation: self.server,
             authentication_timeout: AUTHENTICATION_TIMEOUT,
             rows: visible.map(row).collect(),
+            invisible: Some([].into()),
         }
     }
 
@@ -379,7 +381,8 @@ impl World {
             self.connections.iter().filter(|(_, c)| c.phase == Phase::Dead).map(|(attempt, _)| *attempt).collect();
         for attempt in dead {
             self.lose(attempt, 0);
-            self.account().lost(attempt);
+            let time = self.time();
+            self.account().lost(attempt, time);
         }
         for _ in 0..200 {
             self.check();
