@@ -6,8 +6,11 @@
 //! - connect() failed by the kernel's word: no backend was ever made.
 //! - Two *looks* at pg_stat_activity that miss it, the second sent at least 1 s after the first was answered (the row goes before
 //!   the slot does). A backend is known by its pid and start. An attempt that never learned its pid is known by the
-//!   application_name of its start, and looks count from its start + authentication_timeout + 10 s on: by then its backend shows
-//!   that name or has given up.
+//!   application_name of its start. Looks count for it from 10 s after the end of its socket and twice authentication_timeout, which
+//!   PostgreSQL grants to the startup packet and then to authentication (backend_startup.c, `BackendInitialize`). By then its
+//!   backend shows that name, or has given up, or is *invisible*: it waits for a lock on a catalog, holds its slot, and shows no row
+//!   (postinit.c, `process_settings`). Those are told by pg_locks, see [`Answer::invisible`].
+//! - The socket ended before our StartupMessage was sent: until a server process has that, it has no slot.
 //! - Its server's *incarnation* (system identifier and postmaster start time, at an address) was replaced by another.
 //!
 //! A close, a time-out or a RST on our side frees nothing: the backend stays charged, *unconfirmed*, until one of the above.
@@ -20,14 +23,16 @@
 //! looked for on the wrong one; a change of incarnation frees nothing there, once an older one has answered after a newer one. And
 //! what was left behind on a server that the URL no longer leads to (a failover to another address) is *stranded*: no look reaches
 //! it. It stays on the books and in [`Charges::unconfirmed`], but no longer counts against the server that is in use, see
-//! [`Charges::serve`].
+//! [`Charges::serve`]. Not so with a budget, see [`Charges::join_budget`].
 
+mod ask;
 mod attempt;
+mod budget;
 mod look;
 mod looking;
 mod server;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -43,15 +48,13 @@ use self::server::Servers;
 
 /// Between the answer of a look that missed a backend and the next one that may confirm it.
 pub const CONFIRMATION: Duration = Duration::from_secs(1);
-/// Beyond authentication_timeout, for an attempt that never learned its pid.
+/// Beyond twice authentication_timeout, for an attempt that never learned its pid.
 pub const GRACE: Duration = Duration::from_secs(10);
 /// The highest authentication_timeout that PostgreSQL accepts: what counts until a server has told its own.
 pub const AUTHENTICATION_TIMEOUT_MAX: Duration = Duration::from_mins(10);
-/// Between looks that decide nothing: from 1 s, doubled up to this.
-const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(10);
 
 /// The books of one boot.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Charges {
     boot: BootId,
     next: u64,
@@ -59,6 +62,9 @@ pub struct Charges {
     event: u64,
     max: u32,
     books: BTreeMap<Attempt, Charge>,
+    /// Gone, but not yet so for the journal.
+    kept: BTreeSet<Attempt>,
+    budgeted: bool,
     counts: Counts,
     servers: Servers,
     served: Vec<SocketAddr>,
@@ -66,10 +72,12 @@ pub struct Charges {
     last_looking: Option<Duration>,
     last_look: Option<Duration>,
     look_interval: Duration,
+    /// Where the last look stopped, if it could not ask about all.
+    asked: Option<Attempt>,
 }
 
 /// Sums over the books, which the loop reads at every turn.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Counts {
     charged: u32,
     unconfirmed: u32,
@@ -88,6 +96,8 @@ impl Charges {
             event: 0,
             max,
             books: BTreeMap::new(),
+            kept: BTreeSet::new(),
+            budgeted: false,
             counts: Counts::default(),
             servers: Servers::default(),
             served: Vec::new(),
@@ -95,11 +105,12 @@ impl Charges {
             last_looking: None,
             last_look: None,
             look_interval: CONFIRMATION,
+            asked: None,
         }
     }
 
-    /// Takes over what earlier boots of the pod left: sockets that are gone, of backends that may not be. Their attempts count as
-    /// begun `now`, which is later than they were.
+    /// Takes over what earlier boots of the pod left, in the order in which they came to know the servers: sockets that are gone, of
+    /// backends that may not be. They count as ended `now`, which is later than they did.
     pub fn inherit(&mut self, left: impl IntoIterator<Item = Left>, now: Duration) {
         for left in left {
             if let Some(server) = left.server {
@@ -107,12 +118,12 @@ impl Charges {
             }
             let charge = Charge {
                 address: left.address,
-                began: now,
                 begun: 0,
+                starting: true,
                 backend: left.backend,
                 server: left.server,
                 looking: false,
-                life: Life::unconfirmed(0),
+                life: Life::unconfirmed(0, now),
             };
             self.books.insert(left.attempt, charge);
         }
@@ -124,8 +135,8 @@ impl Charges {
         self.max = max;
     }
 
-    /// The addresses that the URL leads to now, after each look-up. Unconfirmed charges on other servers are stranded, and count
-    /// again when their address comes back.
+    /// The addresses that the URL leads to now, after each look-up. Without a budget unconfirmed charges on other servers are
+    /// stranded, and count again when their address comes back.
     pub fn serve(&mut self, addresses: &[SocketAddr], now: Duration) {
         addresses.clone_into(&mut self.served);
         self.strand(now);
@@ -133,15 +144,15 @@ impl Charges {
     }
 
     /// Before connect(): the permission, or `None` when as much is charged as may be.
-    pub fn begin(&mut self, now: Duration, address: SocketAddr) -> Option<Attempt> {
-        (self.charged() < self.max).then(|| self.open(now, address, false))
+    pub fn begin(&mut self, address: SocketAddr) -> Option<Attempt> {
+        (self.charged() < self.max).then(|| self.open(address, false))
     }
 
-    fn open(&mut self, now: Duration, address: SocketAddr, looking: bool) -> Attempt {
+    fn open(&mut self, address: SocketAddr, looking: bool) -> Attempt {
         let attempt = Attempt { boot: self.boot, number: self.next };
         self.next += 1;
         let begun = self.happened();
-        let charge = Charge { address, began: now, begun, backend: None, server: None, looking, life: Life::Open };
+        let charge = Charge { address, begun, starting: false, backend: None, server: None, looking, life: Life::Open };
         self.books.insert(attempt, charge);
         self.recount();
         attempt
@@ -149,10 +160,18 @@ impl Charges {
 
     /// connect() itself failed with an error of the kernel (refused, unreachable, timed out): the handshake never ended, so
     /// postmaster never saw us. Not for a connect() that we gave up ourselves, which is [`Charges::lost`]: its handshake may have
-    /// ended just then. (Let the kernel time it out, by TCP_USER_TIMEOUT, to know.)
-    pub fn failed_before_start(&mut self, attempt: Attempt) {
-        self.books.remove(&attempt);
+    /// ended just then. (Let the kernel time it out, by TCP_USER_TIMEOUT, to know.) Returns whether that frees it.
+    pub fn failed_before_start(&mut self, attempt: Attempt) -> bool {
+        let freed = self.books.remove(&attempt).is_some();
         self.recount();
+        freed
+    }
+
+    /// Its StartupMessage is about to be sent: from now on there may be a backend.
+    pub fn starting(&mut self, attempt: Attempt) {
+        if let Some(charge) = self.books.get_mut(&attempt) {
+            charge.starting = true;
+        }
     }
 
     /// BackendKeyData came. Must be known, and journalled, before anything that changes the backend's application_name is sent.
@@ -185,84 +204,27 @@ impl Charges {
         freed
     }
 
-    /// EOF was received (recv() gave 0): the backend is gone.
-    pub fn eof(&mut self, attempt: Attempt) {
-        self.books.remove(&attempt);
+    /// EOF was received (recv() gave 0): the backend is gone. Returns whether that frees it.
+    pub fn eof(&mut self, attempt: Attempt) -> bool {
+        let freed = self.books.remove(&attempt).is_some();
         self.recount();
+        freed
     }
 
-    /// The socket ended without EOF: closed here, timed out, or reset. The charge stays.
-    pub fn lost(&mut self, attempt: Attempt) {
+    /// The socket ended without EOF: closed here, timed out, or reset. The charge stays, unless [`Charges::starting`] was never
+    /// said. Returns whether that frees it.
+    pub fn lost(&mut self, attempt: Attempt, now: Duration) -> bool {
         let event = self.happened();
-        if let Some(charge) = self.books.get_mut(&attempt)
-            && charge.life == Life::Open
-        {
-            charge.life = Life::unconfirmed(event);
+        let Some(charge) = self.books.get_mut(&attempt).filter(|charge| charge.life == Life::Open) else {
+            return false;
+        };
+        let freed = !charge.starting && charge.backend.is_none();
+        if freed {
+            self.books.remove(&attempt);
+        } else {
+            charge.life = Life::unconfirmed(event, now);
             self.look_interval = CONFIRMATION;
         }
-        self.recount();
-    }
-
-    /// When a look may next decide something; `None` while nothing is unconfirmed.
-    pub fn look_due(&self) -> Option<Duration> {
-        if self.counts.lost == 0 {
-            return None;
-        }
-        let timeout = self.authentication_timeout();
-        self.books
-            .values()
-            .filter_map(|charge| charge.decidable(timeout))
-            .min()
-            .map(|due| self.last_look.map_or(due, |last| due.max(last + self.look_interval)))
-    }
-
-    /// A look through the idle, identified server connection `via`, if it may decide something. At most one at a time; a look that
-    /// is never answered is simply dropped.
-    pub fn look(&mut self, via: Attempt, now: Duration) -> Option<Look> {
-        if self.look_due()? > now {
-            return None;
-        }
-        let through = self.books.get(&via).filter(|charge| charge.life == Life::Open)?;
-        let (address, server) = (through.address, through.server?);
-        let timeout = self.authentication_timeout();
-        let asked: Vec<_> = self
-            .books
-            .iter()
-            .filter(|(_, charge)| charge.decidable(timeout).is_some_and(|due| due <= now))
-            .filter(|(_, charge)| charge.may_be_on(address, server))
-            .take(look::ASKED_MAX)
-            .map(|(attempt, charge)| look::Asked { attempt: *attempt, pid: charge.backend.map(|backend| backend.pid) })
-            .collect();
-        if self.last_look.replace(now).is_some() {
-            self.look_interval = (self.look_interval * 2).min(LOOK_INTERVAL_MAX);
-        }
-        // That the server answers may be enough.
-        let replaced = self.replaced(address);
-        let useful = !asked.is_empty() || self.books.values().any(replaced);
-        let event = self.happened();
-        useful.then(|| Look::new(via, asked, now, event))
-    }
-
-    /// The answer of a look, received `now`. Returns what was freed.
-    pub fn looked(&mut self, look: &Look, answer: &Answer, now: Duration) -> Vec<Attempt> {
-        let Some(through) = self.books.get(&look.via()).map(|charge| charge.address) else { return Vec::new() };
-        let mut freed = self.answered(through, look.event(), answer.incarnation, answer.authentication_timeout, now);
-        let timeout = self.authentication_timeout();
-        for asked in look.asked() {
-            let Some(charge) = self.books.get_mut(&asked.attempt) else { continue };
-            if !charge.may_be_on(through, answer.incarnation) {
-                continue;
-            }
-            let row = answer.rows.iter().find(|row| charge.shows(asked.attempt, row));
-            if charge.looked(row, look.sent(), now, timeout) {
-                self.books.remove(&asked.attempt);
-                freed.push(asked.attempt);
-            }
-        }
-        if !freed.is_empty() {
-            self.look_interval = CONFIRMATION;
-        }
-        self.strand(now);
         self.recount();
         freed
     }
@@ -287,9 +249,9 @@ impl Charges {
         self.counts.inherited
     }
 
-    /// Every attempt on the books, stranded ones included.
+    /// Every attempt on the books, stranded and kept ones included.
     pub fn attempts(&self) -> impl Iterator<Item = Attempt> {
-        self.books.keys().copied()
+        self.books.keys().copied().chain(self.kept.iter().copied())
     }
 
     /// Ends everything that changes the books.
@@ -302,6 +264,11 @@ impl Charges {
             self.counts.looking += u32::from(charge.looking);
             self.counts.inherited += u32::from(attempt.boot != self.boot);
             self.counts.lost += u32::from(lost);
+        }
+        for attempt in &self.kept {
+            self.counts.charged += 1;
+            self.counts.unconfirmed += 1;
+            self.counts.inherited += u32::from(attempt.boot != self.boot);
         }
     }
 
@@ -349,7 +316,7 @@ impl Charges {
         let lost = self.books.values().filter(|charge| charge.address == address && charge.life != Life::Open);
         let gone: Vec<_> = lost
             .filter_map(|charge| charge.server)
-            .filter(|server| self.servers.replaced(address, *server) && !alive.contains(server))
+            .filter(|server| self.servers.replaced(address, *server, self.budgeted) && !alive.contains(server))
             .collect();
         move |charge| {
             charge.address == address
@@ -362,18 +329,22 @@ impl Charges {
         self.books.extract_if(.., |_, charge| gone(charge)).map(|(attempt, _)| attempt).collect()
     }
 
-    /// See [`Charges::serve`]. A charge is stranded while its address is not among those served, at least one of these has been
+    /// See [`Charges::serve`]. With a budget none is. A charge is stranded while its address is not among those served, at least one of these has been
     /// seen, and none of them is the charge's own server under another address. An attempt without a pid is not stranded while its
     /// backend may still be authenticating.
     fn strand(&mut self, now: Duration) {
+        if self.budgeted {
+            return;
+        }
         let timeout = self.authentication_timeout();
         let seen: Vec<_> = self.served.iter().flat_map(|address| self.servers.current(*address)).collect();
         for charge in self.books.values_mut() {
+            let shown = charge.backend.is_some() || charge.latest_row(timeout).is_some_and(|latest| latest < now);
             let Life::Unconfirmed { stranded, .. } = &mut charge.life else { continue };
             *stranded = !seen.is_empty()
                 && !self.served.contains(&charge.address)
                 && !charge.server.is_some_and(|server| seen.contains(&server))
-                && (charge.backend.is_some() || charge.began + timeout + GRACE < now);
+                && shown;
         }
     }
 }

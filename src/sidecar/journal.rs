@@ -1,42 +1,46 @@
 //! The pod's memory across restarts of the container: a file in an emptyDir that tells the next boot what it inherits.
 //!
-//! Everything is written before it is acted upon: the attempt before connect(), the pid before the backend is used, the grant
-//! before it is honoured. So after a crash at any point the file holds at least every backend that PostgreSQL may still have; an
-//! end is written afterwards, and one that is missing only makes the next boot wait for a look. Where a record can't be written,
-//! the act must not happen: the pool doesn't connect, and says so.
+//! Everything is written before it is acted upon: the attempt before connect(), the pid before the backend is used, what was taken
+//! from the operator before it is honoured. So after a crash at any point the file holds at least every backend that PostgreSQL may
+//! still have; an end is written afterwards, and one that is missing only makes the next boot wait for a look. Where a record can't
+//! be written, the act must not happen: the pool doesn't connect, and says so.
 //!
-//! A record is one write() without fsync: it survives the process, which is what restarts. After a crash of the node the last ones
-//! may be missing. Only the file that a boot starts with, the shortest that tells the same, is synced and renamed into place.
+//! Without a budget a record is one write() without a sync: it survives the process, which is what restarts. After a crash of the
+//! node the last ones may be missing. Only the file that a boot starts with, the shortest that tells the same, is synced and renamed
+//! into place. With a budget others count on what this pod may have, so each record is synced before the act, and an end before
+//! anyone counts on it: [`Durability`]. (Until that is done elsewhere, the disk holds up the thread that acts.)
+//!
 //! A kernel that was booted anew took our sockets with it, and PostgreSQL may not have noticed: what is left stays charged all the
 //! same.
 
 mod account;
+mod disk;
 mod history;
 mod record;
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::fmt;
+use std::fs::TryLockError;
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 pub use account::Account;
+pub use disk::{Directory, Disk, FILE};
 pub use history::{Damage, History};
 
+use crate::policy::budget::Connections;
+use crate::policy::budget::exchange::{DOCUMENT_MAX, Document, Fence};
 use crate::sidecar::charge::{Attempt, BootId, Incarnation};
 
-/// Name of the file in its directory.
-pub const FILE: &str = "journal";
-const NEW_FILE: &str = "journal.new";
 /// A file that grew past this, and to four times what it was after the last compaction, is compacted while running.
 const COMPACT_AT: u64 = 1024 * 1024;
 /// Nothing that compacts at 1 MiB comes near this.
 const LENGTH_MAX: u64 = 64 * 1024 * 1024;
 
 /// What is remembered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Entry {
     /// A boot began.
     Boot {
@@ -45,8 +49,8 @@ pub enum Entry {
         /// Which.
         boot: BootId,
     },
-    /// The operator's word on what this pod may hold.
-    Grant(Grant),
+    /// A message of the operator was taken.
+    Taken(Taken),
     /// An attempt begins.
     Begin {
         /// Which.
@@ -79,15 +83,45 @@ pub enum Entry {
     Damaged,
 }
 
-/// What the operator granted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Grant {
-    /// Of the leader.
-    pub epoch: u64,
-    /// Within the epoch.
-    pub sequence: u64,
-    /// Server connections.
-    pub slots: u32,
+/// A message of the operator, which this pod follows from now on: one record, so that no crash parts the fence from what came with
+/// it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Taken {
+    /// Nothing below it is taken any more.
+    pub fence: Fence,
+    /// What may be charged; `None` after a discovery: the grant stays.
+    pub grant: Option<Connections>,
+    /// `None` where they stay.
+    pub settings: Option<SettingsText>,
+}
+
+/// The text of a settings document, at most [`DOCUMENT_MAX`] bytes. Kept as it was told: another build of the sidecar may know more
+/// of it, or less.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct SettingsText(Box<[u8]>);
+
+impl SettingsText {
+    /// `None` where it is too long to be one.
+    pub fn new(text: &[u8]) -> Option<Self> {
+        (text.len() <= DOCUMENT_MAX).then(|| Self(text.into()))
+    }
+
+    /// What [`Document::read`] may read.
+    pub const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<&Document> for SettingsText {
+    fn from(document: &Document) -> Self {
+        Self(document.as_bytes().into())
+    }
+}
+
+impl fmt::Debug for SettingsText {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&String::from_utf8_lossy(&self.0))
+    }
 }
 
 /// What could not be done with the journal.
@@ -123,7 +157,7 @@ pub enum JournalError {
         /// The file.
         path: PathBuf,
     },
-    /// Replacing the file by its compacted form failed; the old one is as it was.
+    /// Replacing the file by its compacted form failed. The file in use, old or new, has everything.
     #[error("compact the journal {path:?}")]
     Compact {
         /// The file.
@@ -132,7 +166,7 @@ pub enum JournalError {
         #[source]
         source: io::Error,
     },
-    /// A record could not be written, and is not in the file: do not act.
+    /// A record could not be written: do not act.
     #[error("write to the journal {path:?}")]
     Write {
         /// The file.
@@ -145,59 +179,103 @@ pub enum JournalError {
 
 /// The open file of this boot.
 #[derive(Debug)]
-pub struct Journal {
-    directory: PathBuf,
-    /// Of the directory; holds the lock.
-    handle: File,
-    file: File,
+pub struct Journal<D: Disk = Directory> {
+    disk: D,
+    file: D::File,
     history: History,
     /// Up to here the file is whole records.
     length: u64,
     compact_at: u64,
-    /// The file may be longer than `length`.
-    torn: bool,
+    tail: Tail,
+    durability: Durability,
+}
+
+/// What a record that was written survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// The end of the process.
+    Buffered,
+    /// The loss of power too. A record that is acted upon is synced before the act, on the thread that acts.
+    Durable,
+}
+
+/// What is behind the last whole record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tail {
+    Clean,
+    /// Perhaps the start of a record that was not written whole.
+    Torn,
+    /// A sync has failed. What it should have written may be gone, and the next one would not tell: nothing is appended any more,
+    /// and a new file must take the place of this one.
+    Suspect,
 }
 
 impl Journal {
     /// Reads what earlier boots left in `directory`, compacts it, and enters this boot. The directory stays locked until the
     /// journal is dropped.
     pub fn open(directory: &Path, kernel_boot: [u8; 16], boot: BootId) -> Result<(Self, History), JournalError> {
-        let opened = |source| JournalError::Directory { path: directory.to_owned(), source };
-        let lock = File::open(directory).map_err(opened)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Err(JournalError::Locked { path: directory.to_owned() }),
-            Err(fs::TryLockError::Error(source)) => return Err(opened(source)),
-        }
-        let (history, _) = History::read(&read(&directory.join(FILE))?);
+        let disk = Directory::lock(directory).map_err(|error| match error {
+            TryLockError::WouldBlock => JournalError::Locked { path: directory.to_owned() },
+            TryLockError::Error(source) => JournalError::Directory { path: directory.to_owned(), source },
+        })?;
+        let path = directory.join(FILE);
+        let bytes = match disk.read(LENGTH_MAX + 1) {
+            Err(source) => return Err(JournalError::Read { path, source }),
+            Ok(bytes) if bytes.len() as u64 > LENGTH_MAX => return Err(JournalError::TooLong { path }),
+            Ok(bytes) => bytes,
+        };
+        Self::resume(disk, &bytes, kernel_boot, boot)
+    }
+}
+
+impl<D: Disk> Journal<D> {
+    /// Goes on from the `bytes` of the file in use.
+    fn resume(disk: D, bytes: &[u8], kernel_boot: [u8; 16], boot: BootId) -> Result<(Self, History), JournalError> {
+        let (history, _) = History::read(bytes);
         let mut continued = history.clone();
         continued.apply(&Entry::Boot { kernel_boot, boot });
-        let (file, length) = compact(directory, &lock, &continued)?;
+        let failed = |source| JournalError::Compact { path: disk.path().join(FILE), source };
+        let (file, length, kept) = rewrite(&disk, &continued).map_err(failed)?;
+        kept.map_err(failed)?;
         let journal = Self {
-            directory: directory.to_owned(),
-            handle: lock,
+            disk,
             file,
             history: continued,
             length,
             compact_at: COMPACT_AT.max(length * 4),
-            torn: false,
+            tail: Tail::Clean,
+            durability: Durability::Buffered,
         };
         Ok((journal, history))
     }
 
-    /// Appends a record. On an error it is not in the file, and what it announces must not be done.
+    /// From now on records are [`Durability::Durable`], and so are all before; for good. On an error nothing has changed.
+    pub fn endure(&mut self) -> Result<(), JournalError> {
+        self.compact()?;
+        self.durability = Durability::Durable;
+        Ok(())
+    }
+
+    /// What a record survives.
+    pub const fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    /// Appends a record. On an error what it announces must not be done. A buffered record is then not in the file; a durable one
+    /// may be, until a later record was written.
     pub fn record(&mut self, entry: &Entry) -> Result<(), JournalError> {
+        if self.tail == Tail::Suspect {
+            self.compact()?;
+        }
         let mut bytes = Vec::with_capacity(160);
         record::encode(entry, &mut bytes);
-        self.append(&bytes).map_err(|source| JournalError::Write { path: self.directory.join(FILE), source })?;
+        self.append(&bytes, entry)
+            .map_err(|source| JournalError::Write { path: self.disk.path().join(FILE), source })?;
         self.history.apply(entry);
         if self.length >= self.compact_at {
-            // A failure leaves the old file in use, which has everything: try again when it has doubled.
+            // A failure leaves a file in use that has everything: try again when it has doubled.
             self.compact_at = self.length * 2;
-            if let Ok((file, length)) = compact(&self.directory, &self.handle, &self.history) {
-                (self.file, self.length) = (file, length);
-                self.compact_at = COMPACT_AT.max(length * 4);
-            }
+            let _ = self.compact();
         }
         Ok(())
     }
@@ -207,55 +285,58 @@ impl Journal {
         &self.history
     }
 
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.torn {
+    fn append(&mut self, bytes: &[u8], entry: &Entry) -> io::Result<()> {
+        if self.tail == Tail::Torn {
             // Else the next record would follow the torso of one, and never be read.
-            self.file.set_len(self.length)?;
-            self.torn = false;
+            self.disk.cut(&self.file, self.length)?;
         }
-        self.torn = true;
-        if let Err(error) = self.file.write_all(bytes) {
-            self.torn = self.file.set_len(self.length).is_err();
+        self.tail = Tail::Torn;
+        if let Err(error) = self.disk.append(&mut self.file, bytes) {
+            if self.disk.cut(&self.file, self.length).is_ok() {
+                self.tail = Tail::Clean;
+            }
             return Err(error);
         }
-        self.torn = false;
+        if self.durability == Durability::Durable && entry.is_acted_upon() {
+            self.tail = Tail::Suspect;
+            self.disk.sync(&self.file)?;
+        }
+        self.tail = Tail::Clean;
         self.length += bytes.len() as u64;
         Ok(())
     }
-}
 
-fn read(path: &Path) -> Result<Vec<u8>, JournalError> {
-    let failed = |source| JournalError::Read { path: path.to_owned(), source };
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        file => file.map_err(failed)?,
-    };
-    let mut bytes = Vec::new();
-    file.take(LENGTH_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > LENGTH_MAX {
-        return Err(JournalError::TooLong { path: path.to_owned() });
+    /// Once the new file has its name, it is the file, whatever follows: the old one has none any more.
+    fn compact(&mut self) -> Result<(), JournalError> {
+        let failed = |source| JournalError::Compact { path: self.disk.path().join(FILE), source };
+        let (file, length, kept) = rewrite(&self.disk, &self.history).map_err(failed)?;
+        let kept = kept.map_err(failed);
+        (self.file, self.length) = (file, length);
+        self.compact_at = COMPACT_AT.max(length * 4);
+        self.tail = match self.durability {
+            Durability::Durable if kept.is_err() => Tail::Suspect,
+            _ => Tail::Clean,
+        };
+        kept
     }
-    Ok(bytes)
 }
 
-/// Puts the compacted file in the place of the old one; a crash at any point leaves one of them.
-fn compact(directory: &Path, handle: &File, history: &History) -> Result<(File, u64), JournalError> {
+impl Entry {
+    /// Whether something is done that only this record tells of. Who a server is costs precision where it is lost, not safety.
+    const fn is_acted_upon(&self) -> bool {
+        !matches!(self, Self::Identified { .. })
+    }
+}
+
+/// Puts the shortest file that tells `history` in the place of the one in use; a crash at any point leaves one of them. On an error
+/// the old one is still there. Else this is the new one, its length, and whether it keeps its place after the loss of power.
+fn rewrite<D: Disk>(disk: &D, history: &History) -> io::Result<(D::File, u64, io::Result<()>)> {
     let bytes = history.write();
-    let write = || {
-        let path = directory.join(NEW_FILE);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path)?;
-        file.write_all(&bytes)?;
-        file.sync_data()?;
-        fs::rename(&path, directory.join(FILE))?;
-        handle.sync_all()?;
-        Ok(file)
-    };
-    let file = write().map_err(|source| JournalError::Compact { path: directory.join(FILE), source })?;
-    Ok((file, bytes.len() as u64))
+    let mut file = disk.create()?;
+    disk.append(&mut file, &bytes)?;
+    disk.sync(&file)?;
+    disk.replace()?;
+    Ok((file, bytes.len() as u64, disk.sync_directory()))
 }
 
 #[cfg(test)]

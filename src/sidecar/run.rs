@@ -131,7 +131,7 @@ fn serve() -> Result<Final, RunError> {
             "the journal is damaged: connections of an earlier boot may be missing from the charge"
         );
     }
-    let leader = history.grant.map_or(0, |grant| grant.epoch);
+    let leader = history.fence.map_or(0, |fence| fence.epoch.get());
     tracing::info!(
         pool = config.settings.pool,
         generation = config.settings.generation,

@@ -1,9 +1,10 @@
 //! One attempt to connect, and what is known of the backend that it may have made.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::look::Row;
+use super::look::{Answer, Row};
 use super::server::Incarnation;
 use super::{BootId, CONFIRMATION, GRACE};
 
@@ -17,7 +18,7 @@ pub struct Attempt {
 }
 
 /// The process that serves a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Backend {
     /// Never 0.
     pub pid: i32,
@@ -26,7 +27,7 @@ pub struct Backend {
 }
 
 /// An attempt that an earlier boot left behind, as its journal tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Left {
     /// Who and which.
     pub attempt: Attempt,
@@ -47,14 +48,16 @@ impl Attempt {
 }
 
 /// Whether the socket is still ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Life {
     /// From before connect().
     Open,
     /// The socket ended without EOF.
     Unconfirmed {
-        /// When the first look that missed the backend was answered.
-        missed: Option<Duration>,
+        /// When the socket ended, or later.
+        ended: Duration,
+        /// The looks that missed the backend.
+        missed: Option<Missed>,
         /// On a server that the URL no longer leads to.
         stranded: bool,
         /// The event of the socket's end.
@@ -62,18 +65,27 @@ pub(super) enum Life {
     },
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Missed {
+    /// When the first of them was answered, or the first that left no process to doubt.
+    at: Duration,
+    /// The processes that all of them found invisible: one of these may be the backend.
+    invisible: BTreeSet<i32>,
+}
+
 impl Life {
-    pub(super) const fn unconfirmed(since: u64) -> Self {
-        Self::Unconfirmed { missed: None, stranded: false, since }
+    pub(super) const fn unconfirmed(since: u64, ended: Duration) -> Self {
+        Self::Unconfirmed { ended, missed: None, stranded: false, since }
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Charge {
     pub(super) address: SocketAddr,
-    pub(super) began: Duration,
     /// The event of its beginning.
     pub(super) begun: u64,
+    /// A StartupMessage may have been sent.
+    pub(super) starting: bool,
     pub(super) backend: Option<Backend>,
     /// Exact once identified; else the first incarnation seen at the address after the socket had ended, so this one or an earlier
     /// one.
@@ -99,17 +111,21 @@ impl Charge {
 
     /// From when on a look sent may tell something new; `None` while the socket is open.
     pub(super) fn decidable(&self, authentication_timeout: Duration) -> Option<Duration> {
-        match (self.life, self.backend) {
+        match (&self.life, self.backend) {
             (Life::Open, _) => None,
-            (Life::Unconfirmed { missed: Some(missed), .. }, _) => Some(missed + CONFIRMATION),
+            (Life::Unconfirmed { missed: Some(missed), .. }, _) => Some(missed.at + CONFIRMATION),
             (Life::Unconfirmed { .. }, Some(_)) => Some(Duration::ZERO),
-            (Life::Unconfirmed { .. }, None) => Some(self.latest_row(authentication_timeout)),
+            (Life::Unconfirmed { .. }, None) => self.latest_row(authentication_timeout),
         }
     }
 
-    /// By then a backend whose pid is unknown either shows its application_name or has given up.
-    fn latest_row(&self, authentication_timeout: Duration) -> Duration {
-        self.began + authentication_timeout + GRACE
+    /// By then a backend whose pid is unknown shows its application_name, is invisible, or has given up. `None` while the socket is
+    /// open.
+    pub(super) fn latest_row(&self, authentication_timeout: Duration) -> Option<Duration> {
+        match self.life {
+            Life::Open => None,
+            Life::Unconfirmed { ended, .. } => Some(ended + 2 * authentication_timeout + GRACE),
+        }
     }
 
     /// Whether a look at `incarnation`, reached at `address`, would show the backend.
@@ -124,7 +140,7 @@ impl Charge {
     }
 
     /// Whether `row` is this attempt's backend, or may be.
-    pub(super) fn shows(&self, attempt: Attempt, row: &Row) -> bool {
+    fn shows(&self, attempt: Attempt, row: &Row) -> bool {
         match self.backend {
             Some(backend) => {
                 row.pid == backend.pid
@@ -139,7 +155,16 @@ impl Charge {
     }
 
     /// One look's word, sent and received at these times. True when the backend is gone.
-    pub(super) fn looked(&mut self, row: Option<&Row>, sent: Duration, now: Duration, timeout: Duration) -> bool {
+    pub(super) fn looked(
+        &mut self,
+        attempt: Attempt,
+        answer: &Answer,
+        sent: Duration,
+        now: Duration,
+        timeout: Duration,
+    ) -> bool {
+        let row = answer.rows.iter().find(|row| self.shows(attempt, row));
+        let early = self.latest_row(timeout).is_none_or(|latest| sent < latest);
         let Life::Unconfirmed { missed, .. } = &mut self.life else { return false };
         if let Some(row) = row {
             *missed = None;
@@ -150,14 +175,27 @@ impl Charge {
             }
             return false;
         }
-        if self.backend.is_none() && sent < self.latest_row(timeout) {
+        let none = BTreeSet::new();
+        let invisible = match (self.backend, &answer.invisible) {
+            (Some(_), _) => &none,
+            (None, Some(invisible)) if !early => invisible,
+            (None, _) => return false,
+        };
+        let Some(missed) = missed else {
+            *missed = Some(Missed { at: now, invisible: invisible.clone() });
+            return false;
+        };
+        if sent < missed.at + CONFIRMATION {
             return false;
         }
-        let Life::Unconfirmed { missed, .. } = &mut self.life else { return false };
-        if let Some(first) = *missed {
-            return sent >= first + CONFIRMATION;
+        if missed.invisible.is_empty() {
+            return true;
         }
-        *missed = Some(now);
+        missed.invisible.retain(|pid| invisible.contains(pid));
+        if missed.invisible.is_empty() {
+            // A process that has just got its row gets its application_name a moment later: look once more.
+            missed.at = now;
+        }
         false
     }
 }

@@ -3,6 +3,7 @@
 //! Each goes as a simple Query over an idle server connection and answer in text. Every function, type and operator is named with its
 //! schema, so that no search_path leads elsewhere; times travel as the hexadecimal of timestamptz_send(), which no setting changes.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -46,13 +47,34 @@ fn identity(server: &str) -> String {
     )
 }
 
+/// Where a look finds backends: every one has a row here, but for those that are still starting.
+const ACTIVITY: &str = "LEFT JOIN pg_catalog.pg_stat_activity a";
+
+/// As [`ACTIVITY`], and the processes that are still starting, `i.pids`: what has a transaction, and so a lock on its own id, before
+/// it has a row. From PostgreSQL 18 on it has a row by then, without a role and a database, as other processes have; there the
+/// first PGPROCs are those of clients (proc.c, InitProcGlobal), and a transaction's id begins with the number of its PGPROC.
+///
+/// The locks must be read before the rows, since a login gets its row before it gives up its lock. Hence each read of the rows takes
+/// an argument that depends on the locks: NULL, for all of them.
+const ACTIVITY_AND_STARTING: &str = "CROSS JOIN (\
+    SELECT pg_catalog.array_agg(DISTINCT pid) AS pids, pg_catalog.array_agg(pid) FILTER (WHERE \
+    pg_catalog.current_setting('server_version_num')::pg_catalog.int4 OPERATOR(pg_catalog.>=) 180000 AND \
+    pg_catalog.split_part(virtualtransaction, '/', 1)::pg_catalog.int4 OPERATOR(pg_catalog.<) \
+    pg_catalog.current_setting('max_connections')::pg_catalog.int4) AS clients \
+    FROM pg_catalog.pg_locks WHERE locktype OPERATOR(pg_catalog.=) 'virtualxid' AND pid IS NOT NULL) l \
+    CROSS JOIN LATERAL (SELECT ARRAY(SELECT h.pid FROM pg_catalog.unnest(l.pids) AS h(pid) WHERE NOT EXISTS (\
+    SELECT FROM pg_catalog.pg_stat_get_activity(CASE WHEN l.pids IS NULL THEN 0 END) v \
+    WHERE v.pid OPERATOR(pg_catalog.=) h.pid AND (v.usesysid IS NOT NULL OR v.datid IS NOT NULL OR \
+    (v.pid OPERATOR(pg_catalog.=) ANY (l.clients)) IS NOT TRUE))) AS pids) i \
+    LEFT JOIN LATERAL pg_catalog.pg_stat_get_activity(CASE WHEN l.pids IS NULL THEN 0 END) a";
+
 /// Attempts in one look: bounds the length of the statement.
 pub(super) const ASKED_MAX: usize = 256;
 /// Rows that are read from one look; more than any PostgreSQL has connections would be a broken server.
 const ROWS_MAX: usize = 65_536;
 
 /// Which server and backend a connection has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The server.
     pub incarnation: Incarnation,
@@ -63,7 +85,7 @@ pub struct Identity {
 }
 
 /// One look: what it asks, about whom, and when it was sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Look {
     via: Attempt,
     asked: Vec<Asked>,
@@ -71,14 +93,14 @@ pub struct Look {
     event: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Asked {
     pub(super) attempt: Attempt,
     pub(super) pid: Option<i32>,
 }
 
 /// One backend in pg_stat_activity, which shows pid and application_name of every backend to every role.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Row {
     /// Process.
     pub pid: i32,
@@ -89,7 +111,7 @@ pub struct Row {
 }
 
 /// What a look found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Answer {
     /// The server that answered.
     pub incarnation: Incarnation,
@@ -97,6 +119,10 @@ pub struct Answer {
     pub authentication_timeout: Duration,
     /// Backends that are asked about, or may be.
     pub rows: Vec<Row>,
+    /// Processes that hold a slot and show no row yet, or none that says whose they are: logins that are under way, or that wait for
+    /// a lock on a catalog and may do so for as long as it takes, without their client. `None` where the look did not ask, since it
+    /// is about no attempt without a pid.
+    pub invisible: Option<BTreeSet<i32>>,
 }
 
 /// Why an answer is none: the look then counts as not made.
@@ -135,8 +161,8 @@ impl Look {
 
     /// The statement. `system` is [`Incarnation::system`] of `via`: 0 leaves the system identifier out of this question too.
     ///
-    /// It returns the server once for each backend that is asked about, by pid or by the application_name of its start, and once
-    /// without a backend where there is none.
+    /// It returns the server, and what is invisible, once for each backend that is asked about, by pid or by the application_name of
+    /// its start, and once without a backend where there is none.
     pub fn sql(&self, system: u64) -> String {
         let server = if system == 0 { SERVER_WITHOUT_SYSTEM } else { SERVER };
         let mut pids = String::new();
@@ -149,12 +175,14 @@ impl Look {
                 None => write!(names, "{}{}", separator(&names), asked.attempt.application_name()),
             };
         }
+        let (invisible, activity) =
+            if names.is_empty() { ("NULL", ACTIVITY) } else { ("i.pids", ACTIVITY_AND_STARTING) };
         format!(
-            "SELECT s.system, s.started, s.timeout, a.pid, \
+            "SELECT s.system, s.started, s.timeout, {invisible}, a.pid, \
              pg_catalog.encode(pg_catalog.timestamptz_send(a.backend_start), 'hex'), a.application_name \
-             FROM ({server}) s LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) ANY \
-             ('{{{pids}}}'::pg_catalog.int4[]) OR a.application_name OPERATOR(pg_catalog.=) ANY \
-             ('{{{names}}}'::pg_catalog.text[])"
+             FROM ({server}) s {activity} ON (a.backend_type OPERATOR(pg_catalog.=) 'client backend') IS NOT FALSE AND \
+             (a.pid OPERATOR(pg_catalog.=) ANY ('{{{pids}}}'::pg_catalog.int4[]) OR \
+             a.application_name OPERATOR(pg_catalog.=) ANY ('{{{names}}}'::pg_catalog.text[]))"
         )
     }
 }
@@ -175,10 +203,12 @@ impl Answer {
     pub fn parse<'a>(rows: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, LookError> {
         let mut answer: Option<Self> = None;
         for row in rows {
-            let [system, started, timeout, pid, backend_started, application_name] = columns(row)?;
+            let [system, started, timeout, invisible, pid, backend_started, application_name] = columns(row)?;
             let (incarnation, authentication_timeout) = server(system, started, timeout)?;
-            let answer = answer.get_or_insert_with(|| Self { incarnation, authentication_timeout, rows: Vec::new() });
-            if answer.incarnation != incarnation {
+            let invisible = invisible.map(|text| numbers(Some(text))).transpose()?;
+            let first = || Self { incarnation, authentication_timeout, rows: Vec::new(), invisible: invisible.clone() };
+            let answer = answer.get_or_insert_with(first);
+            if answer.incarnation != incarnation || answer.invisible != invisible {
                 return Err(LookError::Form);
             }
             let Some(pid) = pid else { continue };
@@ -226,6 +256,13 @@ fn server(system: Column<'_>, started: Column<'_>, timeout: Column<'_>) -> Resul
 
 fn number<T: std::str::FromStr>(column: Column<'_>) -> Result<T, LookError> {
     text(column)?.parse().map_err(|_| LookError::Form)
+}
+
+/// An array of numbers as text, `{1,2}`.
+fn numbers(column: Column<'_>) -> Result<BTreeSet<i32>, LookError> {
+    let text = text(column)?.strip_prefix('{').and_then(|text| text.strip_suffix('}')).ok_or(LookError::Form)?;
+    let numbers = text.split(',').filter(|_| !text.is_empty());
+    numbers.map(|number| number.parse().map_err(|_| LookError::Form)).collect()
 }
 
 fn hex(column: Column<'_>) -> Result<u64, LookError> {

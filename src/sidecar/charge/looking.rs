@@ -14,7 +14,7 @@ impl Charges {
     pub fn begin_looking(&mut self, now: Duration, address: SocketAddr) -> Option<Attempt> {
         (self.looking_due()? <= now).then(|| {
             self.last_looking = Some(now);
-            self.open(now, address, true)
+            self.open(address, true)
         })
     }
 
@@ -30,7 +30,7 @@ impl Charges {
 
     /// When [`Charges::begin_looking`] may next say yes; `None` while it is not needed.
     pub fn looking_due(&self) -> Option<Duration> {
-        let stuck = self.charged() >= self.max && !self.books.is_empty();
+        let stuck = !self.budgeted && self.charged() >= self.max && !self.books.is_empty();
         let all_lost = self.counts.lost as usize == self.books.len();
         (stuck && all_lost).then(|| self.last_looking.map_or(Duration::ZERO, |last| last + LOOKING_INTERVAL))
     }

@@ -1,6 +1,6 @@
 //! Which incarnation of a server answers at an address, and which ones it replaced.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// One run of one server: its connections end with it.
@@ -12,13 +12,20 @@ pub struct Incarnation {
     pub started: u64,
 }
 
+impl Incarnation {
+    /// Whether this is a later run of the same server, as far as its role may know.
+    const fn restarts(self, earlier: Self) -> bool {
+        self.system == earlier.system && self.started > earlier.started
+    }
+}
+
 /// Ones that were replaced and concern nobody any more are forgotten beyond this.
 const KNOWN_MAX: usize = 16;
 
-#[derive(Debug, Default)]
-pub(super) struct Servers(HashMap<SocketAddr, Sightings>);
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Servers(BTreeMap<SocketAddr, Sightings>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Sightings {
     known: Vec<Known>,
     /// Of two incarnations, each answered after the other had: several servers share the address, and none of them can be said to
@@ -26,7 +33,7 @@ struct Sightings {
     shared: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Known {
     incarnation: Incarnation,
     /// The event at which its first answer was read.
@@ -64,10 +71,13 @@ impl Servers {
         self.answered(address, incarnation, 0, 0);
     }
 
-    /// Whether another one has taken its place at the address.
-    pub(super) fn replaced(&self, address: SocketAddr, incarnation: Incarnation) -> bool {
+    /// Whether another one has taken its place at the address. `strictly`: only a later start of the same server has, since an address
+    /// that was moved may leave another server behind, alive. (A standby that started later passes for one: it has the identifier
+    /// of its primary.)
+    pub(super) fn replaced(&self, address: SocketAddr, incarnation: Incarnation, strictly: bool) -> bool {
+        let ends = |newer: &Incarnation| !strictly || newer.restarts(incarnation);
         self.0.get(&address).is_some_and(|sightings| {
-            let gone = |known: &Known| known.incarnation == incarnation && !known.replaced_by.is_empty();
+            let gone = |known: &Known| known.incarnation == incarnation && known.replaced_by.iter().any(ends);
             !sightings.shared && sightings.known.iter().any(gone)
         })
     }

@@ -243,7 +243,7 @@ impl Loop {
         let attempt = server.attempt;
         match how {
             Gone::End => self.books.eof(attempt),
-            Gone::Broken => self.books.lost(attempt),
+            Gone::Broken => self.books.lost(attempt, self.now),
         }
         self.due_look();
         drop(self.servers.try_remove(j));

@@ -32,7 +32,7 @@ impl Books {
     /// that only looks.
     pub fn begin(&mut self, now: Instant, address: SocketAddr) -> Result<Option<Attempt>, JournalError> {
         let time = self.time(now);
-        let permission = match self.account.begin(time, address) {
+        let permission = match self.account.begin(address) {
             Ok(None) => self.account.begin_looking(time, address),
             other => other,
         };
@@ -42,6 +42,11 @@ impl Books {
     /// See [`Charges::only_looks`](crate::sidecar::charge::Charges::only_looks).
     pub fn only_looks(&mut self, attempt: Attempt) -> bool {
         self.account.only_looks(attempt)
+    }
+
+    /// Its StartupMessage is about to be sent.
+    pub fn starting(&mut self, attempt: Attempt) {
+        self.account.starting(attempt);
     }
 
     /// False: the connection must be closed unused.
@@ -64,8 +69,8 @@ impl Books {
     }
 
     /// The socket ended without EOF.
-    pub fn lost(&mut self, attempt: Attempt) {
-        self.account.lost(attempt);
+    pub fn lost(&mut self, attempt: Attempt, now: Instant) {
+        self.account.lost(attempt, self.time(now));
     }
 
     pub fn look(&mut self, via: Attempt, now: Instant) -> Option<Look> {
@@ -74,6 +79,11 @@ impl Books {
 
     pub fn looked(&mut self, look: &Look, answer: &Answer, now: Instant) {
         self.account.looked(look, answer, self.time(now));
+    }
+
+    /// See [`Account::settle`].
+    pub fn settle(&mut self) {
+        let _ = self.account.settle();
     }
 
     /// When a look, or a login that only looks, may next tell something.

@@ -210,6 +210,7 @@ impl Loop {
 
     fn start_login(&mut self, j: usize) {
         let Some(server) = self.servers.get_mut(j) else { return };
+        self.books.starting(server.attempt);
         let mut login = Login::new(&server.target, &server.attempt.application_name());
         self.out.clear();
         login.start(&mut self.out);
@@ -307,7 +308,7 @@ impl Loop {
         self.opening -= 1;
         match how {
             Gone::End => self.books.eof(server.attempt),
-            Gone::Broken => self.books.lost(server.attempt),
+            Gone::Broken => self.books.lost(server.attempt, self.now),
         }
         self.due_look();
         if Arc::ptr_eq(&server.target, &self.target) {
@@ -318,10 +319,10 @@ impl Loop {
 
     pub(super) fn login_too_late(&mut self, j: usize) {
         if self.servers.get(j).is_some_and(|server| matches!(server.phase, Phase::Connecting)) {
-            // The kernel should have given it up before. Its handshake may end just now, so it stays charged.
+            // The kernel should have given it up before. Its handshake may end just now, and nothing follows that.
             if let Some(server) = self.servers.try_remove(j) {
                 self.opening -= 1;
-                self.books.lost(server.attempt);
+                self.books.lost(server.attempt, self.now);
                 self.due_look();
                 self.connect_failed(&server.target, server.address, server.tried, Errno::TIMEDOUT);
             }

@@ -89,8 +89,9 @@ impl Loop {
     }
 
     fn look_by_idle(&mut self) {
-        if let Some(j) = self.onlooker() {
-            self.look(j);
+        match self.onlooker() {
+            Some(j) => self.look(j),
+            None => self.books.settle(),
         }
     }
 
@@ -98,7 +99,7 @@ impl Loop {
         match self.books.look_due(self.now)? {
             due if due > self.now => Some(due),
             // Due, but without a connection to look through: tried again as soon as one is idle.
-            _ if self.onlooker().is_none() => None,
+            _ if self.onlooker().is_none() && self.books.charges().kept().is_empty() => None,
             _ => Some(self.now + CONFIRMATION),
         }
     }

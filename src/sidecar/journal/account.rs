@@ -1,17 +1,21 @@
 //! The books and their journal as one: what is charged is written down before anyone may act on it.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Entry, Grant, History, Journal, JournalError};
+use super::{Directory, Disk, Durability, Entry, History, Journal, JournalError, Taken};
 use crate::sidecar::charge::{Answer, Attempt, BootId, Charges, Identity, Look};
 
 /// [`Charges`] of a boot, each change of which is in the [`Journal`]. What only reads is reached through [`Account::charges`].
+///
+/// Without a budget an end that can't be written makes the next boot look for it once more, and nothing else depends on it. With one
+/// the end counts only once it is written: until then its attempt stays charged, see [`Account::settle`].
 #[derive(Debug)]
-pub struct Account {
-    charges: Charges,
-    pub(super) journal: Journal,
+pub struct Account<D: Disk = Directory> {
+    pub(super) charges: Charges,
+    pub(super) journal: Journal<D>,
 }
 
 impl Account {
@@ -25,14 +29,38 @@ impl Account {
         now: Duration,
     ) -> Result<(Self, History), JournalError> {
         let (journal, history) = Journal::open(directory, kernel_boot, boot)?;
+        Ok((Self::inherit(journal, &history, boot, max, now), history))
+    }
+}
+
+impl<D: Disk> Account<D> {
+    pub(super) fn inherit(journal: Journal<D>, history: &History, boot: BootId, max: u32, now: Duration) -> Self {
         let mut charges = Charges::new(boot, max);
         charges.inherit(history.left().cloned(), now);
-        Ok((Self { charges, journal }, history))
+        Self { charges, journal }
     }
 
     /// The books.
     pub const fn charges(&self) -> &Charges {
         &self.charges
+    }
+
+    /// A budget holds from now on, for good: [`Charges::join_budget`], and everything is [`Durability::Durable`]. On an error nothing
+    /// has changed: neither honour nor answer anything of a budget.
+    pub fn join_budget(&mut self) -> Result<(), JournalError> {
+        if self.charges.is_budgeted() {
+            return Ok(());
+        }
+        self.journal.endure()?;
+        self.charges.join_budget();
+        // Ends that could not be written before: the next boot would charge them, so this one does.
+        let known: BTreeSet<_> = self.charges.attempts().collect();
+        let left = self.journal.history().left().map(|left| left.attempt);
+        for attempt in left.filter(|attempt| !known.contains(attempt)) {
+            self.charges.keep(attempt);
+        }
+        let _ = self.settle();
+        Ok(())
     }
 
     /// See [`Charges::limit`].
@@ -45,18 +73,19 @@ impl Account {
         self.charges.serve(addresses, now);
     }
 
-    /// Remembers a grant before it is honoured.
-    pub fn grant(&mut self, grant: Grant) -> Result<(), JournalError> {
-        self.journal.record(&Entry::Grant(grant))
+    /// Remembers what was taken from the operator, before it is honoured or answered. On an error do neither.
+    pub fn take(&mut self, taken: Taken) -> Result<(), JournalError> {
+        self.journal.record(&Entry::Taken(taken))
     }
 
-    /// See [`Charges::begin`]. On an error nothing is charged: do not connect.
-    pub fn begin(&mut self, now: Duration, address: SocketAddr) -> Result<Option<Attempt>, JournalError> {
-        let attempt = self.charges.begin(now, address);
+    /// See [`Charges::begin`]. On an error do not connect.
+    pub fn begin(&mut self, address: SocketAddr) -> Result<Option<Attempt>, JournalError> {
+        self.settle()?;
+        let attempt = self.charges.begin(address);
         self.begun(attempt, address)
     }
 
-    /// See [`Charges::begin_looking`]. On an error nothing is charged: do not connect.
+    /// See [`Charges::begin_looking`]. On an error do not connect.
     pub fn begin_looking(&mut self, now: Duration, address: SocketAddr) -> Result<Option<Attempt>, JournalError> {
         let attempt = self.charges.begin_looking(now, address);
         self.begun(attempt, address)
@@ -71,9 +100,18 @@ impl Account {
         let Some(attempt) = attempt else { return Ok(None) };
         if let Err(error) = self.journal.record(&Entry::Begin { attempt, address }) {
             self.charges.failed_before_start(attempt);
+            if self.journal.durability() == Durability::Durable {
+                // A record that was written and not synced may still be read by the next boot.
+                self.charges.keep(attempt);
+            }
             return Err(error);
         }
         Ok(Some(attempt))
+    }
+
+    /// See [`Charges::starting`].
+    pub fn starting(&mut self, attempt: Attempt) {
+        self.charges.starting(attempt);
     }
 
     /// See [`Charges::connected`]. On an error close the connection without having used it, and call [`Account::lost`].
@@ -92,23 +130,27 @@ impl Account {
 
     /// See [`Charges::failed_before_start`].
     pub fn failed_before_start(&mut self, attempt: Attempt) {
-        self.charges.failed_before_start(attempt);
-        self.ended([attempt]);
+        let freed = self.charges.failed_before_start(attempt);
+        self.ended(freed.then_some(attempt));
     }
 
     /// See [`Charges::eof`].
     pub fn eof(&mut self, attempt: Attempt) {
-        self.charges.eof(attempt);
-        self.ended([attempt]);
+        let freed = self.charges.eof(attempt);
+        self.ended(freed.then_some(attempt));
     }
 
     /// See [`Charges::lost`].
-    pub fn lost(&mut self, attempt: Attempt) {
-        self.charges.lost(attempt);
+    pub fn lost(&mut self, attempt: Attempt, now: Duration) {
+        let freed = self.charges.lost(attempt, now);
+        self.ended(freed.then_some(attempt));
     }
 
-    /// See [`Charges::look`].
+    /// See [`Charges::look`]. Before it, [`Account::settle`].
     pub fn look(&mut self, via: Attempt, now: Duration) -> Option<Look> {
+        if self.charges.look_due()? <= now {
+            let _ = self.settle();
+        }
         self.charges.look(via, now)
     }
 
@@ -118,10 +160,21 @@ impl Account {
         self.ended(freed);
     }
 
-    /// An end that can't be written makes the next boot look for it once more; nothing else depends on it.
+    /// Writes the ends that could not be written when they came, and are charged for that, until one can't be written again.
+    pub fn settle(&mut self) -> Result<(), JournalError> {
+        while let Some(attempt) = self.charges.kept().first().copied() {
+            self.journal.record(&Entry::End { attempt })?;
+            self.charges.release(attempt);
+        }
+        Ok(())
+    }
+
     fn ended(&mut self, attempts: impl IntoIterator<Item = Attempt>) {
         for attempt in attempts {
-            let _ = self.journal.record(&Entry::End { attempt });
+            let written = self.journal.record(&Entry::End { attempt });
+            if written.is_err() && self.journal.durability() == Durability::Durable {
+                self.charges.keep(attempt);
+            }
         }
     }
 }

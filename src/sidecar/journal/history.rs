@@ -1,22 +1,27 @@
 //! What a journal's bytes tell: a fold over records, without I/O.
 
-use std::collections::BTreeMap;
-
 use super::record::{Read, decode, encode};
-use super::{Entry, Grant};
+use super::{Entry, SettingsText, Taken};
+use crate::policy::budget::Connections;
+use crate::policy::budget::exchange::Fence;
 use crate::sidecar::charge::{Attempt, Backend, BootId, Left};
 
 /// Unknown records that are carried over; a journal with more of them is not one.
 const UNKNOWN_MAX: usize = 64 * 1024;
 
 /// What a journal tells.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct History {
     /// The last boot, and the kernel's boot that it ran under. `None` in a new journal.
     pub last_boot: Option<(BootId, [u8; 16])>,
-    /// The last grant.
-    pub grant: Option<Grant>,
-    attempts: BTreeMap<Attempt, Left>,
+    /// The highest that was taken; nothing below it is ever taken again.
+    pub fence: Option<Fence>,
+    /// The last one. Records without a grant leave it as it was.
+    pub grant: Option<Connections>,
+    /// The last ones, likewise.
+    pub settings: Option<SettingsText>,
+    /// Those whose server is known, in the order in which it became known, then the others in the order in which they began.
+    attempts: Vec<Left>,
     /// Why parts of it could not be read.
     pub damage: Option<Damage>,
     /// Records of kinds that this build does not know, as they are.
@@ -24,9 +29,9 @@ pub struct History {
 }
 
 /// Why a history may lack attempts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Damage {
-    /// A record is broken and others follow it, from this offset on unread. (A torn last record is none: it was never acted upon.)
+    /// A record is broken and others follow it, from this offset on unread. (A broken end is none: nobody acted upon it.)
     Broken {
         /// In bytes.
         offset: usize,
@@ -61,10 +66,10 @@ impl History {
                     }
                     offset += raw.len();
                 }
-                // A write that was cut short leaves the start of a record and nothing after it. Where a record can be read
-                // further on, it is the length that is broken.
-                Read::Torn if !(1..rest.len()).any(|at| is_record(rest.get(at..))) => break,
-                Read::Torn | Read::Broken => {
+                // What was never written whole, by a process that ended or a disk that lost its power: the start of a record, zeros,
+                // or anything. Nobody acted upon it. Where a record can be read further on, something that was written is broken.
+                Read::Broken if !(1..rest.len()).any(|at| is_record(rest.get(at..))) => break,
+                Read::Broken => {
                     history.damage = Some(Damage::Broken { offset });
                     break;
                 }
@@ -73,37 +78,49 @@ impl History {
         (history, offset)
     }
 
-    /// Attempts without an end.
+    /// Attempts without an end: those whose server is known, in the order in which it became known, then the others in the order
+    /// in which they began.
     pub fn left(&self) -> impl Iterator<Item = &Left> {
-        self.attempts.values()
+        self.attempts.iter()
     }
 
     pub(super) fn apply(&mut self, entry: &Entry) {
-        let attempts = &mut self.attempts;
         match *entry {
+            Entry::Taken(Taken { fence, grant, ref settings }) => {
+                self.fence = self.fence.max(Some(fence));
+                self.grant = grant.or(self.grant);
+                if settings.is_some() {
+                    self.settings.clone_from(settings);
+                }
+            }
             Entry::Boot { kernel_boot, boot } => self.last_boot = Some((boot, kernel_boot)),
-            Entry::Grant(grant) => self.grant = Some(grant),
             Entry::Begin { attempt, address } => {
-                attempts.insert(attempt, Left { attempt, address, backend: None, server: None });
+                self.remove(attempt);
+                self.attempts.push(Left { attempt, address, backend: None, server: None });
             }
             Entry::Backend { attempt, pid } => {
-                if let Some(left) = attempts.get_mut(&attempt) {
+                if let Some(left) = self.attempts.iter_mut().find(|left| left.attempt == attempt) {
                     left.backend = Some(Backend { pid, started: None });
                 }
             }
             Entry::Identified { attempt, incarnation, backend_started } => {
-                if let Some(left) = attempts.get_mut(&attempt) {
+                if let Some(mut left) = self.remove(attempt) {
                     left.server = Some(incarnation);
                     if let Some(backend) = &mut left.backend {
                         backend.started = Some(backend_started);
                     }
+                    let known = self.attempts.partition_point(|left| left.server.is_some());
+                    self.attempts.insert(known, left);
                 }
             }
-            Entry::End { attempt } => {
-                attempts.remove(&attempt);
-            }
+            Entry::End { attempt } => drop(self.remove(attempt)),
             Entry::Damaged => self.damage = self.damage.or(Some(Damage::Earlier)),
         }
+    }
+
+    fn remove(&mut self, attempt: Attempt) -> Option<Left> {
+        let at = self.attempts.iter().position(|left| left.attempt == attempt)?;
+        Some(self.attempts.remove(at))
     }
 
     /// The shortest journal that tells the same.
@@ -115,8 +132,9 @@ impl History {
         if let Some((boot, kernel_boot)) = self.last_boot {
             encode(&Entry::Boot { kernel_boot, boot }, &mut out);
         }
-        if let Some(grant) = self.grant {
-            encode(&Entry::Grant(grant), &mut out);
+        if let Some(fence) = self.fence {
+            let taken = Taken { fence, grant: self.grant, settings: self.settings.clone() };
+            encode(&Entry::Taken(taken), &mut out);
         }
         for left in self.left() {
             let attempt = left.attempt;

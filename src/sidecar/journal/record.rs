@@ -5,22 +5,26 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{Entry, Grant};
+use super::{Entry, SettingsText, Taken};
+use crate::policy::budget::Connections;
+use crate::policy::budget::exchange::{Epoch, Fence, Sequence};
 use crate::sidecar::charge::{Attempt, BootId, Incarnation};
 
 /// Of every kind so far.
 const VERSION: u8 = 1;
 const HEADER: usize = 8;
-/// Longest content (version, kind and body). Ours stay below 64 bytes; newer kinds get some room.
-const CONTENT_MAX: usize = 4_096;
+/// Longest content (version, kind and body). Settings are at most 8 KiB and the rest of ours below 64 bytes; newer kinds get some
+/// room.
+const CONTENT_MAX: usize = 16 * 1024;
 
+// 2 was a grant alone, and is not used again.
 const BOOT: u8 = 1;
-const GRANT: u8 = 2;
 const BEGIN: u8 = 3;
 const BACKEND: u8 = 4;
 const IDENTIFIED: u8 = 5;
 const END: u8 = 6;
 const DAMAGED: u8 = 7;
+const TAKEN: u8 = 8;
 
 /// One record at the front of some bytes.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,9 +33,7 @@ pub(super) enum Read<'a> {
     Entry { entry: Entry, length: usize },
     /// Of a kind or version that a later build wrote. `raw` is the record as it is.
     Unknown { raw: &'a [u8], known_kind: bool },
-    /// Shorter than it says, or than a header.
-    Torn,
-    /// Its CRC, its length or its body is wrong.
+    /// Shorter than it says, or its CRC, its length or its body is wrong.
     Broken,
 }
 
@@ -44,11 +46,14 @@ pub(super) fn encode(entry: &Entry, out: &mut Vec<u8>) {
             content.extend_from_slice(kernel_boot);
             content.extend_from_slice(&boot.0);
         }
-        Entry::Grant(grant) => {
-            content.push(GRANT);
-            content.extend_from_slice(&grant.epoch.to_be_bytes());
-            content.extend_from_slice(&grant.sequence.to_be_bytes());
-            content.extend_from_slice(&grant.slots.to_be_bytes());
+        Entry::Taken(Taken { fence, grant, settings }) => {
+            content.push(TAKEN);
+            content.extend_from_slice(&fence.epoch.get().to_be_bytes());
+            content.extend_from_slice(&fence.sequence.get().to_be_bytes());
+            content.push(grant.is_some().into());
+            content.extend(grant.iter().flat_map(|grant| grant.get().to_be_bytes()));
+            content.push(settings.is_some().into());
+            content.extend(settings.iter().flat_map(SettingsText::as_bytes));
         }
         Entry::Begin { attempt, address } => {
             content.push(BEGIN);
@@ -77,7 +82,7 @@ pub(super) fn encode(entry: &Entry, out: &mut Vec<u8>) {
         }
         Entry::Damaged => content.push(DAMAGED),
     }
-    let length = u32::try_from(content.len()).expect("no content is longer than 64 bytes").to_be_bytes();
+    let length = u32::try_from(content.len()).expect("no content is longer than CONTENT_MAX").to_be_bytes();
     out.extend_from_slice(&length);
     out.extend_from_slice(&crc(length, &content).to_be_bytes());
     out.extend_from_slice(&content);
@@ -85,20 +90,20 @@ pub(super) fn encode(entry: &Entry, out: &mut Vec<u8>) {
 
 /// Reads the record at the front of `bytes`, which is not empty.
 pub(super) fn decode(bytes: &[u8]) -> Read<'_> {
-    let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else { return Read::Torn };
+    let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else { return Read::Broken };
     let [l0, l1, l2, l3, c0, c1, c2, c3] = *header;
     let length = [l0, l1, l2, l3];
     let Ok(count) = usize::try_from(u32::from_be_bytes(length)) else { return Read::Broken };
     if !(2..=CONTENT_MAX).contains(&count) {
         return Read::Broken;
     }
-    let Some(content) = rest.get(..count) else { return Read::Torn };
+    let Some(content) = rest.get(..count) else { return Read::Broken };
     if crc(length, content) != u32::from_be_bytes([c0, c1, c2, c3]) {
         return Read::Broken;
     }
     let mut fields = Fields(content);
     let (Some(version), Some(kind)) = (fields.byte(), fields.byte()) else { return Read::Broken };
-    let known_kind = (BOOT..=DAMAGED).contains(&kind);
+    let known_kind = matches!(kind, BOOT | BEGIN..=TAKEN);
     if !known_kind || version != VERSION {
         return Read::Unknown { raw: bytes.get(..HEADER + count).unwrap_or_default(), known_kind };
     }
@@ -132,10 +137,21 @@ impl Fields<'_> {
     fn entry(&mut self, kind: u8) -> Option<Entry> {
         Some(match kind {
             BOOT => Entry::Boot { kernel_boot: self.chunk()?, boot: BootId(self.chunk()?) },
-            GRANT => Entry::Grant(Grant {
-                epoch: u64::from_be_bytes(self.chunk()?),
-                sequence: u64::from_be_bytes(self.chunk()?),
-                slots: u32::from_be_bytes(self.chunk()?),
+            TAKEN => Entry::Taken(Taken {
+                fence: Fence {
+                    epoch: Epoch::new(u64::from_be_bytes(self.chunk()?))?,
+                    sequence: Sequence::new(u64::from_be_bytes(self.chunk()?))?,
+                },
+                grant: match self.byte()? {
+                    0 => None,
+                    1 => Some(Connections::new(u32::from_be_bytes(self.chunk()?))?),
+                    _ => return None,
+                },
+                settings: match self.byte()? {
+                    0 => None,
+                    1 => Some(SettingsText::new(std::mem::take(&mut self.0))?),
+                    _ => return None,
+                },
             }),
             BEGIN => {
                 let attempt = self.attempt()?;

@@ -1,5 +1,10 @@
+mod account;
+mod durable;
+mod memory;
 mod model;
 
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -8,6 +13,7 @@ use proptest::prelude::*;
 
 use super::record::{Read, decode, encode};
 use super::*;
+use crate::policy::budget::exchange::{Epoch, Sequence};
 use crate::sidecar::charge::{Backend, Left};
 
 const KERNEL: [u8; 16] = [1; 16];
@@ -68,17 +74,30 @@ fn foreign(version: u8, kind: u8) -> Vec<u8> {
     [&length[..], &crc, &content].concat()
 }
 
+fn fence(epoch: u64, sequence: u64) -> Fence {
+    Fence { epoch: Epoch::new(epoch).unwrap(), sequence: Sequence::new(sequence).unwrap() }
+}
+
+fn text(text: &str) -> SettingsText {
+    SettingsText::new(text.as_bytes()).unwrap()
+}
+
+fn grants() -> impl Strategy<Value = Option<Connections>> {
+    prop::option::of((0..=Connections::MAX.get()).prop_map(Connections::at_most))
+}
+
 fn entries() -> impl Strategy<Value = Entry> {
     let attempts = (any::<[u8; 16]>(), any::<u64>()).prop_map(|(boot, number)| Attempt { boot: BootId(boot), number });
     let incarnation = (any::<u64>(), any::<u64>()).prop_map(|(system, started)| Incarnation { system, started });
     prop_oneof![
         (any::<[u8; 16]>(), any::<[u8; 16]>())
             .prop_map(|(kernel_boot, boot)| Entry::Boot { kernel_boot, boot: BootId(boot) }),
-        (any::<u64>(), any::<u64>(), any::<u32>()).prop_map(|(epoch, sequence, slots)| Entry::Grant(Grant {
-            epoch,
-            sequence,
-            slots
-        })),
+        (1..=u64::MAX, 1..=u64::MAX, grants(), prop::option::of(prop::collection::vec(any::<u8>(), 0..=DOCUMENT_MAX)))
+            .prop_map(|(epoch, sequence, grant, text)| Entry::Taken(Taken {
+                fence: fence(epoch, sequence),
+                grant,
+                settings: text.map(|text| SettingsText::new(&text).unwrap()),
+            })),
         (attempts.clone(), any::<SocketAddr>()).prop_map(|(attempt, address)| Entry::Begin {
             attempt,
             // Scope and flow label of IPv6 are no part of an address that a URL can name.
@@ -95,7 +114,7 @@ fn entries() -> impl Strategy<Value = Entry> {
 
 /// Entries of a few attempts, so that later ones meet earlier ones.
 fn histories() -> impl Strategy<Value = Vec<Entry>> {
-    let entry = (0..5u8, 1..6u64, 1..9i32).prop_map(|(kind, number, pid)| {
+    let entry = (0..5u8, 1..6u64, 1..9i32, grants()).prop_map(|(kind, number, pid, grant)| {
         let attempt = attempt(number);
         match kind {
             0 => begin(number),
@@ -105,7 +124,11 @@ fn histories() -> impl Strategy<Value = Vec<Entry>> {
                 incarnation: Incarnation { system: 1, started: 2 },
                 backend_started: pid.unsigned_abs().into(),
             },
-            3 => Entry::Grant(Grant { epoch: number, sequence: 1, slots: 3 }),
+            3 => Entry::Taken(Taken {
+                fence: fence(number, pid.unsigned_abs().into()),
+                grant,
+                settings: (number == 3).then(|| text(&format!("{pid}"))),
+            }),
             _ => Entry::End { attempt },
         }
     });
@@ -127,6 +150,24 @@ proptest! {
         let count = (0..=entries.len()).rev().find(|count| bytes(&entries[..*count]).len() <= cut).unwrap();
         prop_assert_eq!(length, bytes(&entries[..count]).len());
         prop_assert_eq!(history, History::read(&bytes(&entries[..count])).0);
+    }
+
+    #[test]
+    fn a_tail_that_the_disk_never_wrote_is_no_damage(
+        entries in histories(),
+        from in any::<prop::sample::Index>(),
+        tail in prop_oneof![prop::collection::vec(Just(0u8), 0..5_000), prop::collection::vec(any::<u8>(), 0..40)],
+    ) {
+        let mut whole = bytes(&entries);
+        let from = from.index(whole.len() + 1);
+        whole.truncate(from);
+        whole.extend(tail);
+        let (history, length) = History::read(&whole);
+        let count = (0..=entries.len()).rev().find(|count| bytes(&entries[..*count]).len() <= from).unwrap();
+        prop_assert_eq!(history.damage, None);
+        // The tail may happen to be what was there.
+        prop_assert!(length >= bytes(&entries[..count]).len());
+        prop_assert_eq!(history, History::read(&whole[..length]).0);
     }
 
     #[test]
@@ -165,9 +206,11 @@ fn the_next_boot_learns_what_the_last_one_left() {
     let (mut journal, history) = directory.open();
     assert_eq!(history, History::default());
     let incarnation = Incarnation { system: 5, started: 6 };
-    let grant = Grant { epoch: 3, sequence: 4, slots: 7 };
+    let order = Taken { fence: fence(3, 4), grant: Connections::new(7), settings: Some(text("{}")) };
+    let discovery = Taken { fence: fence(4, 1), grant: None, settings: None };
     for entry in [
-        Entry::Grant(grant),
+        Entry::Taken(order.clone()),
+        Entry::Taken(discovery.clone()),
         begin(1),
         begin(2),
         Entry::Backend { attempt: attempt(2), pid: 77 },
@@ -180,7 +223,8 @@ fn the_next_boot_learns_what_the_last_one_left() {
     drop(journal);
     let (_journal, history) = Journal::open(&directory.0, [9; 16], BootId([3; 16])).unwrap();
     assert_eq!(history.last_boot, Some((BOOT, KERNEL)));
-    assert_eq!(history.grant, Some(grant));
+    assert_eq!(history.fence, Some(discovery.fence));
+    assert_eq!((history.grant, history.settings.clone()), (order.grant, order.settings), "a discovery changes neither");
     assert_eq!(history.damage, None);
     let first = Left { attempt: attempt(1), address: "192.0.2.1:5432".parse().unwrap(), backend: None, server: None };
     let second = Left {
@@ -189,7 +233,20 @@ fn the_next_boot_learns_what_the_last_one_left() {
         server: Some(incarnation),
         ..first.clone()
     };
-    assert_eq!(history.left().cloned().collect::<Vec<_>>(), [first, second]);
+    assert_eq!(history.left().cloned().collect::<Vec<_>>(), [second, first], "the server of the second is known");
+}
+
+#[test]
+fn servers_are_told_in_the_order_in_which_they_became_known() {
+    let identified = |number, started| Entry::Identified {
+        attempt: attempt(number),
+        incarnation: Incarnation { system: 1, started },
+        backend_started: 1,
+    };
+    let entries = [begin(1), begin(2), begin(3), begin(4), identified(3, 100), identified(1, 200), identified(4, 300)];
+    let (history, _) = History::read(&bytes(&entries));
+    assert_eq!(left(&history), [3, 1, 4, 2]);
+    assert_eq!(left(&History::read(&history.write()).0), [3, 1, 4, 2]);
 }
 
 #[test]
@@ -198,19 +255,19 @@ fn the_account_writes_before_it_permits() {
     let address = "192.0.2.1:5432".parse().unwrap();
     let (mut account, _) = Account::open(&directory.0, KERNEL, BOOT, 2, Duration::ZERO).unwrap();
     let on_disk = || History::read(&fs::read(directory.file()).unwrap()).0;
-    let attempt = account.begin(Duration::ZERO, address).unwrap().unwrap();
+    let attempt = account.begin(address).unwrap().unwrap();
     assert_eq!(left(&on_disk()), [attempt.number]);
     account.connected(attempt, 42).unwrap();
     let pid = on_disk().left().next().unwrap().backend.unwrap().pid;
     assert_eq!(pid, 42);
-    account.lost(attempt);
+    account.lost(attempt, Duration::ZERO);
     drop(account);
 
     let (mut account, history) = Account::open(&directory.0, KERNEL, BootId([3; 16]), 2, Duration::ZERO).unwrap();
     assert_eq!(left(&history), [attempt.number]);
     assert_eq!((account.charges().charged(), account.charges().inherited()), (1, 1));
     account.journal.file = File::open(directory.file()).unwrap();
-    assert!(account.begin(Duration::ZERO, address).is_err());
+    assert!(account.begin(address).is_err());
     assert_eq!(account.charges().charged(), 1, "what was refused is not charged");
 }
 
@@ -255,6 +312,20 @@ fn unknown_kinds_are_skipped_and_kept() {
     assert_eq!((left(&history), history.damage), (vec![1, 2], None));
     let kept = fs::read(directory.file()).unwrap();
     assert!(kept.windows(12).any(|window| window == foreign(1, 200)));
+}
+
+#[test]
+fn the_fence_is_the_highest_that_was_taken() {
+    let entries = [fence(4, 1), fence(3, 9), fence(4, 2)]
+        .map(|fence| Entry::Taken(Taken { fence, grant: Connections::new(5), settings: None }));
+    assert_eq!(History::read(&bytes(&entries)).0.fence, Some(fence(4, 2)));
+    assert_eq!(History::read(&bytes(&entries[..2])).0.fence, Some(fence(4, 1)));
+}
+
+#[test]
+fn settings_have_a_longest_text() {
+    assert!(SettingsText::new(&[0; DOCUMENT_MAX]).is_some());
+    assert_eq!(SettingsText::new(&[0; DOCUMENT_MAX + 1]), None);
 }
 
 #[test]

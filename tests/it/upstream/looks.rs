@@ -1,13 +1,17 @@
 //! The questions about backends, asked of PostgreSQL, and charges that its answers free.
 
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use weir::sidecar::charge::{Answer, Attempt, BootId, Charges, Identity, Look, Row, identify, identify_without_system};
 
 use crate::driver::{Session, login};
-use crate::postgres::Postgres;
+use crate::postgres::{Postgres, SUPERUSER};
 use crate::servers::{PLAIN, target};
+use weir::sidecar::login::Login;
 use weir::sidecar::tls::Roots;
 
 fn slices(rows: &[Vec<u8>]) -> impl Iterator<Item = &[u8]> {
@@ -38,7 +42,7 @@ impl Fleet {
     fn login(&mut self) -> (Attempt, Session) {
         let now = self.started.elapsed();
         let target = target(&self.url, "none", &Roots::none()).unwrap();
-        let attempt = self.charges.begin(now, self.address).unwrap();
+        let attempt = self.charges.begin(self.address).unwrap();
         let mut session = login(&target, &attempt.application_name()).unwrap();
         self.charges.connected(attempt, session.logged_in.pid);
         let identity = identity(&mut session);
@@ -94,12 +98,13 @@ fn a_look_sees_what_is_asked_about_whatever_the_search_path() {
     let (via, mut looking) = fleet.login();
     let (known, session) = fleet.login();
     // The socket is lost, the backend lives on.
-    fleet.charges.lost(known);
+    fleet.charges.lost(known, Duration::ZERO);
     // An attempt of an earlier user of the URL that never told its pid: our role sees its name, not its start.
     let former = target(&format!("postgres://former@127.0.0.1:{port}/postgres"), "none", &Roots::none()).unwrap();
-    let unknown = fleet.charges.begin(Duration::ZERO, fleet.address).unwrap();
+    let unknown = fleet.charges.begin(fleet.address).unwrap();
+    fleet.charges.starting(unknown);
     let hidden = login(&former, &unknown.application_name()).unwrap();
-    fleet.charges.lost(unknown);
+    fleet.charges.lost(unknown, Duration::ZERO);
 
     let look = fleet.charges.look(via, Duration::from_secs(1_000)).unwrap();
     let system = identity(&mut looking).incarnation.system;
@@ -114,6 +119,7 @@ fn a_look_sees_what_is_asked_about_whatever_the_search_path() {
     };
     assert_eq!(of(hidden.logged_in.pid), Some(theirs));
     assert_eq!(of(looking.logged_in.pid), None, "nobody asked about it");
+    assert_eq!(found.invisible, Some(BTreeSet::new()), "nobody is logging in");
     assert_eq!(fleet.charges.looked(&look, &found, Duration::from_secs(1_000)), []);
     assert_eq!(fleet.charges.unconfirmed(), 2);
     session.end();
@@ -137,10 +143,74 @@ fn a_restart_is_a_new_incarnation() {
     let (lost, session) = fleet.login();
     server.stop("immediate");
     drop(session);
-    fleet.charges.lost(lost);
+    fleet.charges.lost(lost, Duration::ZERO);
     server.resume();
     assert_eq!(fleet.charges.charged(), 1);
     let (_, session) = fleet.login();
     assert_eq!((fleet.charges.charged(), fleet.charges.unconfirmed()), (1, 0));
     session.end();
+}
+
+#[test]
+fn a_login_that_waits_for_a_catalog_outlives_its_client_and_is_charged() {
+    let server = Postgres::start("");
+    server.sql("postgres", "CREATE ROLE app LOGIN");
+    let port = server.port();
+    let url = format!("postgres://app@127.0.0.1:{port}/postgres");
+    let mut fleet = Fleet::new(url.clone(), port);
+    let (via, mut looking) = fleet.login();
+    let superuser =
+        target(&format!("postgres://{SUPERUSER}@127.0.0.1:{port}/postgres"), "none", &Roots::none()).unwrap();
+    let mut holder = login(&superuser, "locking").unwrap();
+    let mut at = 1_000;
+    // The first is read before the start-up options are, the second after: by then PostgreSQL 18 shows the name.
+    for (catalog, named) in [("pg_database", false), ("pg_db_role_setting", true)] {
+        holder.rows("BEGIN").unwrap();
+        holder.rows(&format!("LOCK TABLE pg_catalog.{catalog} IN ACCESS EXCLUSIVE MODE")).unwrap();
+        let lost = fleet.charges.begin(fleet.address).unwrap();
+        fleet.charges.starting(lost);
+        let mut startup = Vec::new();
+        Login::new(&target(&url, "none", &Roots::none()).unwrap(), &lost.application_name()).start(&mut startup);
+        let mut stream = TcpStream::connect(fleet.address).unwrap();
+        stream.write_all(&startup).unwrap();
+        let mut waiting = || {
+            let rows = holder.rows("SELECT pid FROM pg_locks WHERE NOT granted").unwrap();
+            rows.first().map(|row| String::from_utf8(row[6..].to_vec()).unwrap())
+        };
+        until(|| waiting().is_some());
+        let backend = waiting().unwrap();
+        drop(stream);
+        fleet.charges.lost(lost, Duration::from_secs(at));
+
+        let mut look = || {
+            at += 200;
+            let look = fleet.charges.look(via, Duration::from_secs(at)).expect("a look is due");
+            let found = answer(&mut looking, &look, 1);
+            (fleet.charges.looked(&look, &found, Duration::from_secs(at)), found)
+        };
+        for _ in 0..3 {
+            let (freed, found) = look();
+            assert_eq!(freed, [], "{catalog}: it holds its slot");
+            let shown = named && found.rows.iter().any(|row| row.pid.to_string() == backend);
+            let invisible =
+                found.invisible.as_ref().is_some_and(|pids| pids.iter().any(|pid| pid.to_string() == backend));
+            assert!(shown || invisible, "{catalog}: {found:?}");
+        }
+        assert_eq!(waiting(), Some(backend.clone()), "it does not read, so it does not know that we are gone");
+        holder.rows("ROLLBACK").unwrap();
+        let process = format!("/proc/{backend}");
+        until(|| !Path::new(&process).exists());
+        assert_eq!(look().0, [], "it has gone, or it has just got its row");
+        assert_eq!(look().0, [lost]);
+    }
+    looking.end();
+    holder.end();
+}
+
+/// Asks until the answer is yes; each question takes its time.
+fn until(mut happened: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(30);
+    while !happened() {
+        assert!(Instant::now() < until, "waited too long");
+    }
 }
