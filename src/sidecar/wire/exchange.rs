@@ -36,13 +36,25 @@ pub struct Exchange {
     /// Something that leaves a trace was sent since the last ReadyForQuery: after Parse and Flush nothing is owed, but the batch is
     /// open until its Sync.
     open: bool,
+    /// Execute was sent since the last Sync or Query.
+    executed: bool,
+    /// See [`Exchange::mixed`].
+    mixed: bool,
     /// Transaction status of the last ReadyForQuery: `I`, `T` or `E`.
     status: u8,
 }
 
 impl Default for Exchange {
     fn default() -> Self {
-        Self { queue: Queue::default(), to_server: 0, to_client: 0, open: false, status: b'I' }
+        Self {
+            queue: Queue::default(),
+            to_server: 0,
+            to_client: 0,
+            open: false,
+            executed: false,
+            mixed: false,
+            status: b'I',
+        }
     }
 }
 
@@ -82,6 +94,13 @@ impl Exchange {
     #[inline]
     pub fn missing(&self) -> usize {
         self.to_client as usize
+    }
+
+    /// Whether a Query came into a batch that had executed something and had no Sync yet. PostgreSQL 18 leaves the batch's
+    /// transaction open then, though ReadyForQuery says `I` at the Sync: it keeps its locks, and the next statement, whoever sends it,
+    /// ends it with an error (`StartTransactionCommand: unexpected state STARTED`). Seen with 18.4; 12 to 17 end it at the Query.
+    pub fn mixed(&self) -> bool {
+        self.mixed
     }
 
     /// Transaction status of the last ReadyForQuery.
@@ -176,6 +195,12 @@ impl Exchange {
 
     #[inline]
     fn ask(&mut self, owed: Owed) {
+        match owed {
+            Owed::Execute => self.executed = true,
+            Owed::Query => self.mixed |= std::mem::take(&mut self.executed),
+            Owed::Sync => self.executed = false,
+            _ => {}
+        }
         self.queue.ask(owed);
         self.open = true;
     }
