@@ -81,6 +81,7 @@ impl Loop {
                 self.pump_client(i);
             }
             Phase::Attached(_) | Phase::Waiting(_) | Phase::Greeting(_) => self.still_there(i),
+            Phase::Canceling => {}
             Phase::Leaving => self.ignore(i),
         }
     }
@@ -105,10 +106,7 @@ impl Loop {
                         return self.close(i, false);
                     }
                 }
-                Ok(Step::Cancel(key)) => {
-                    self.close(i, true);
-                    return self.cancel_by(key);
-                }
+                Ok(Step::Cancel(key)) => return self.cancel_by(i, key),
                 Ok(Step::Login(startup, len)) => {
                     client.peer.unread(data.get(len..).unwrap_or_default());
                     return self.log_in(i, &startup);
