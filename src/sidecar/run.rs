@@ -26,7 +26,7 @@ use super::journal::{Account, JournalError};
 use super::target::{Target, TargetError};
 use super::termination::Termination;
 use super::tls::Roots;
-use crate::names::{ENV_CONTROL, ENV_LISTEN, ENV_TERMINATION, TERMINATION_PATH};
+use crate::names::{ENV_CONTROL, ENV_LISTEN, ENV_STATE, ENV_TERMINATION, TERMINATION_PATH};
 use crate::telemetry;
 
 /// Exit code for an environment that can't be used: starting again won't help until something else has changed.
@@ -59,7 +59,7 @@ pub enum RunError {
         source: io::Error,
     },
     /// The journal.
-    #[error(transparent)]
+    #[error("cannot keep a journal in {ENV_STATE}, which must be a directory with free space, of this container alone")]
     Journal(#[from] JournalError),
     /// The queue between the threads.
     #[error("cannot make the loop's command queue")]

@@ -9,6 +9,9 @@ mod schema;
 #[path = "support/sidecar.rs"]
 mod sidecar;
 
+#[path = "sidecar/disk.rs"]
+mod disk;
+
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
