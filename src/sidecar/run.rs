@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use super::boot::{Boot, BootError};
 use super::config::{Config, ConfigError, UrlSource};
 use super::control::{Control, ControlError, LOOP_STOPPED, Panel, ReadTarget, UrlFile, UrlFileError};
+use super::descriptors;
 use super::drive::{self, Final, Start};
 use super::figures::{Figures, commands};
 use super::harden::harden;
@@ -103,6 +104,7 @@ pub fn run() -> ExitCode {
 }
 
 fn serve() -> Result<Final, RunError> {
+    let descriptors = descriptors::raise();
     let config = Config::read(|name| env::var_os(name))?;
     let listener = bind(ENV_LISTEN, config.listen)?;
     let control_listener = bind_control(config.control)?;
@@ -155,6 +157,7 @@ fn serve() -> Result<Final, RunError> {
 
     let end = drive::run(Start {
         listener,
+        descriptors,
         target: Arc::new(target),
         limits: config.settings.limits,
         release: config.settings.pool_mode.into(),

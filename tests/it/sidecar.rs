@@ -9,6 +9,8 @@ mod schema;
 #[path = "support/sidecar.rs"]
 mod sidecar;
 
+#[path = "sidecar/descriptors.rs"]
+mod descriptors;
 #[path = "sidecar/disk.rs"]
 mod disk;
 

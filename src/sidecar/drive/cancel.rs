@@ -16,6 +16,7 @@ use super::open::connecting;
 use super::peer::{Gone, Peer};
 use super::{CANCEL, Loop};
 use crate::sidecar::client::{Key, Phase as Client};
+use crate::sidecar::pool::CANCELS_AT_ONCE;
 use crate::sidecar::server::Phase;
 use crate::sidecar::target::Target;
 use crate::sidecar::tls::{Negotiation, Transport};
@@ -24,8 +25,6 @@ use crate::sidecar::wire::put;
 const CANCEL_REQUEST: u32 = 80_877_102;
 /// From connect() to the server's end of the connection.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Cancel connections at the same time: beyond it they are refused, as PostgreSQL may drop them too.
-const AT_ONCE: usize = 64;
 
 /// Whether a cancel request for a server connection is on its way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,7 +92,7 @@ impl Loop {
             server.cancel = Canceling::Again;
             return;
         }
-        if self.cancels.len() >= AT_ONCE {
+        if self.cancels.len() >= CANCELS_AT_ONCE {
             return;
         }
         let (address, target, key, server_token) =
