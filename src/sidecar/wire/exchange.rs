@@ -1,6 +1,6 @@
 //! Follows both directions of one server connection while a client uses it, so that it is known when nothing is owed.
 
-use super::{Malformed, Owed, Queue, header};
+use super::{CLIENT_MESSAGE_MAX, Malformed, Owed, Queue, SERVER_MESSAGE_MAX, header};
 
 /// Answers that may be outstanding before the client is no longer read. A full read of the smallest messages may come on top.
 const OWED_MAX: usize = 16 * 1024;
@@ -132,7 +132,7 @@ impl Exchange {
         let mut to = 0;
         loop {
             let rest = pass(data, &mut to, &mut self.to_server);
-            let (kind, body) = match header(rest) {
+            let (kind, body) = match header(rest, CLIENT_MESSAGE_MAX) {
                 Ok(Some(header)) => header,
                 Ok(None) => return Fed { to, stop: None },
                 Err(malformed) => return Fed { to, stop: Some(Stop::Malformed(malformed)) },
@@ -161,7 +161,7 @@ impl Exchange {
         let mut to = 0;
         loop {
             let rest = pass(data, &mut to, &mut self.to_client);
-            let Some((kind, body)) = header(rest)? else { break };
+            let Some((kind, body)) = header(rest, SERVER_MESSAGE_MAX)? else { break };
             match kind {
                 b'Z' => match rest.get(5) {
                     Some(status) if body == 1 => {
