@@ -13,6 +13,8 @@ mod sidecar;
 mod descriptors;
 #[path = "sidecar/disk.rs"]
 mod disk;
+#[path = "sidecar/large.rs"]
+mod large;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
