@@ -144,6 +144,7 @@ struct Server {
     bare: bool,
     /// Must not be used again.
     stained: bool,
+    /// The login, and later the last time that it became idle.
     since: Instant,
     /// When its phase has lasted too long.
     deadline: Option<Instant>,
