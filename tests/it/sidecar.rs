@@ -1,5 +1,7 @@
 //! The sidecar's process as a pod runs it: what it reads, what it shows, how it ends. A real PostgreSQL is behind it.
 
+#[path = "support/dice.rs"]
+mod dice;
 #[path = "support/guarded.rs"]
 mod guarded;
 #[path = "support/postgres.rs"]
@@ -13,6 +15,8 @@ mod sidecar;
 mod descriptors;
 #[path = "sidecar/disk.rs"]
 mod disk;
+#[path = "sidecar/killed.rs"]
+mod killed;
 #[path = "sidecar/large.rs"]
 mod large;
 

@@ -113,7 +113,8 @@ impl Options {
         self.spawn().wait()
     }
 
-    fn spawn(self) -> Sidecar {
+    /// Starts it, whether it gets far or not.
+    pub fn spawn(self) -> Sidecar {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("weir-sidecar-{}-{number}", std::process::id()));
         let _ = fs::remove_dir_all(&directory);
