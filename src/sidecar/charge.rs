@@ -128,6 +128,10 @@ impl Charges {
             self.books.insert(left.attempt, charge);
         }
         self.recount();
+        if self.charged() > self.max {
+            // One of them was to look, perhaps a moment ago: boots that end soon must not add one each.
+            self.last_looking = Some(now);
+        }
     }
 
     /// Another maximum is in force. Nothing is ended here; [`Charges::begin`] refuses until enough has ended.

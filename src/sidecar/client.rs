@@ -28,6 +28,8 @@ pub enum Phase {
     Waiting(u32),
     /// It has this server connection.
     Attached(usize),
+    /// It has sent a cancel request that is on its way to PostgreSQL: its connection ends with that, whatever else it says.
+    Canceling,
     /// It was told why it must go; only its end is waited for, so that the kernel does not take the reason back.
     Leaving,
 }

@@ -54,6 +54,8 @@ use crate::policy::limits::Limits;
 pub struct Start {
     /// Bound to loopback: clients are let in without a password. Made non-blocking here.
     pub listener: TcpListener,
+    /// Files that the process may have open, all its threads together.
+    pub descriptors: usize,
     /// Where server connections go; replaced by [`Command::Target`](super::figures::Command::Target).
     pub target: Arc<Target>,
     /// Limits of this instance.
@@ -142,6 +144,7 @@ struct Server {
     bare: bool,
     /// Must not be used again.
     stained: bool,
+    /// The login, and later the last time that it became idle.
     since: Instant,
     /// When its phase has lasted too long.
     deadline: Option<Instant>,
@@ -151,8 +154,13 @@ struct Server {
 struct Loop {
     epoll: OwnedFd,
     listener: Option<OwnedFd>,
+    descriptors: usize,
     /// No descriptors were left: accept again then.
     deaf_until: Option<Instant>,
+    /// There are as many clients as may be: accept again when one has left.
+    deaf: bool,
+    /// Said in the log, once until there is room again.
+    crowded: bool,
     limits: Limits,
     release: Release,
     target: Arc<Target>,
@@ -233,7 +241,10 @@ impl Loop {
         Ok(Self {
             epoll,
             listener: Some(listener),
+            descriptors: start.descriptors,
             deaf_until: None,
+            deaf: false,
+            crowded: false,
             limits: start.limits,
             release: start.release,
             target: start.target,

@@ -20,6 +20,16 @@ use crate::policy::settings::PoolMode;
 /// Logins at the same time: a burst must not become a storm at PostgreSQL, where each costs a fork.
 pub const LOGINS_AT_ONCE: u32 = 4;
 
+/// Cancel connections at the same time: beyond it they are refused, as PostgreSQL may drop them too.
+pub const CANCELS_AT_ONCE: usize = 64;
+
+/// Clients at the same time that are on their way to be told that there are too many.
+pub const REFUSED_AT_ONCE: usize = 32;
+
+/// Descriptors of everything but logged-in clients and server connections: cancel requests, clients that are refused, connections of
+/// the control port (64), and the journal, look-ups, standard streams and the like.
+const RESERVED: usize = CANCELS_AT_ONCE + REFUSED_AT_ONCE + 64 + 32;
+
 /// When a server connection is given back while its client is still there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Release {
@@ -90,6 +100,20 @@ pub fn closes_at(limits: &Limits, open: u32, idle_since: Instant, retire: Instan
 pub fn lifetime(limits: &Limits, random: u32) -> Duration {
     let share = f64::from(random) / f64::from(u32::MAX);
     limits.max_lifetime.mul_f64(0.9 + 0.2 * share)
+}
+
+/// How many clients may be logged in, so that the rest of the process never lacks one of its `descriptors`. Where there are very few
+/// of these, half of them.
+pub fn clients(limits: &Limits, descriptors: usize) -> usize {
+    let others = RESERVED.saturating_add(limits.max as usize);
+    descriptors - others.min(descriptors / 2)
+}
+
+/// What a client is told that is one too many.
+pub fn crowded(clients: usize, descriptors: usize) -> Refusal {
+    fatal(*b"53300", format!("too many clients: {clients} are connected to this instance of the pool"))
+        .detail(format!("Its container may have {descriptors} files open."))
+        .hint("Let the application open fewer connections, or raise the limit of open files of the node's container runtime.")
 }
 
 /// What a client is told that waited too long: `ahead` others stood before it when it came.

@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use super::boot::{Boot, BootError};
 use super::config::{Config, ConfigError, UrlSource};
 use super::control::{Control, ControlError, LOOP_STOPPED, Panel, ReadTarget, UrlFile, UrlFileError};
+use super::descriptors;
 use super::drive::{self, Final, Start};
 use super::figures::{Figures, commands};
 use super::harden::harden;
@@ -26,7 +27,7 @@ use super::journal::{Account, JournalError};
 use super::target::{Target, TargetError};
 use super::termination::Termination;
 use super::tls::Roots;
-use crate::names::{ENV_CONTROL, ENV_LISTEN, ENV_TERMINATION, TERMINATION_PATH};
+use crate::names::{ENV_CONTROL, ENV_LISTEN, ENV_STATE, ENV_TERMINATION, TERMINATION_PATH};
 use crate::telemetry;
 
 /// Exit code for an environment that can't be used: starting again won't help until something else has changed.
@@ -59,7 +60,7 @@ pub enum RunError {
         source: io::Error,
     },
     /// The journal.
-    #[error(transparent)]
+    #[error("cannot keep a journal in {ENV_STATE}, which must be a directory with free space, of this container alone")]
     Journal(#[from] JournalError),
     /// The queue between the threads.
     #[error("cannot make the loop's command queue")]
@@ -103,6 +104,7 @@ pub fn run() -> ExitCode {
 }
 
 fn serve() -> Result<Final, RunError> {
+    let descriptors = descriptors::raise();
     let config = Config::read(|name| env::var_os(name))?;
     let listener = bind(ENV_LISTEN, config.listen)?;
     let control_listener = bind_control(config.control)?;
@@ -155,6 +157,7 @@ fn serve() -> Result<Final, RunError> {
 
     let end = drive::run(Start {
         listener,
+        descriptors,
         target: Arc::new(target),
         limits: config.settings.limits,
         release: config.settings.pool_mode.into(),

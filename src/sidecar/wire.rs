@@ -15,13 +15,15 @@ pub use message::{Fields, Message, Refusal, fatal, message, next, put};
 pub use owed::{Owed, Queue};
 pub use parameters::Parameters;
 
-/// Longest message that PostgreSQL accepts or sends (`PQ_LARGE_MESSAGE_LIMIT`).
-pub const MESSAGE_MAX: u32 = 0x3fff_fffe;
+/// Highest length that PostgreSQL accepts of a message (`PQ_LARGE_MESSAGE_LIMIT`, which is `MaxAllocSize - 1`). It counts itself.
+pub const CLIENT_MESSAGE_MAX: u32 = 0x3fff_fffe;
+/// Highest length of a message that PostgreSQL sends: `MaxAllocSize - 1` bytes (`enlargeStringInfo`), and the length itself.
+pub const SERVER_MESSAGE_MAX: u32 = CLIENT_MESSAGE_MAX + 4;
 
 /// A stream that is not the protocol's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// A length below 4 or above [`MESSAGE_MAX`].
+    /// A length below 4 or above [`CLIENT_MESSAGE_MAX`], or [`SERVER_MESSAGE_MAX`].
     #[error("invalid message length")]
     Length,
     /// A message type that a client may not send.
@@ -38,12 +40,13 @@ pub enum Malformed {
     Fields,
 }
 
-/// The type and the length of the body of the message that `data` starts with; `None` before the header is complete.
+/// The type and the length of the body of the message that `data` starts with, whose own length is at most `max`; `None` before the
+/// header is complete.
 #[inline]
-fn header(data: &[u8]) -> Result<Option<(u8, u32)>, Malformed> {
+fn header(data: &[u8], max: u32) -> Result<Option<(u8, u32)>, Malformed> {
     let [kind, a, b, c, d, ..] = *data else { return Ok(None) };
     match u32::from_be_bytes([a, b, c, d]) {
-        len @ 4..=MESSAGE_MAX => Ok(Some((kind, len - 4))),
+        len if len >= 4 && len <= max => Ok(Some((kind, len - 4))),
         _ => Err(Malformed::Length),
     }
 }

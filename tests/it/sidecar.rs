@@ -1,5 +1,7 @@
 //! The sidecar's process as a pod runs it: what it reads, what it shows, how it ends. A real PostgreSQL is behind it.
 
+#[path = "support/dice.rs"]
+mod dice;
 #[path = "support/guarded.rs"]
 mod guarded;
 #[path = "support/postgres.rs"]
@@ -8,6 +10,15 @@ mod postgres;
 mod schema;
 #[path = "support/sidecar.rs"]
 mod sidecar;
+
+#[path = "sidecar/descriptors.rs"]
+mod descriptors;
+#[path = "sidecar/disk.rs"]
+mod disk;
+#[path = "sidecar/killed.rs"]
+mod killed;
+#[path = "sidecar/large.rs"]
+mod large;
 
 use std::fs;
 use std::io::{Read as _, Write as _};

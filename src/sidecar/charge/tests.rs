@@ -348,6 +348,18 @@ fn looks_beyond_the_maximum_only_when_nobody_else_can() {
 }
 
 #[test]
+fn a_boot_that_is_left_one_who_looked_does_not_look_beyond_the_maximum_at_once() {
+    for (left, due) in [(1, seconds(5)), (2, seconds(5) + LOOKING_INTERVAL)] {
+        let mut charges = charges(1);
+        let attempt = |number| Attempt { boot: BootId([1; 16]), number };
+        let left =
+            (0..left).map(|number| Left { attempt: attempt(number), address: address(), backend: None, server: None });
+        charges.inherit(left, seconds(5));
+        assert_eq!(charges.looking_due().map(|at| at.max(seconds(5))), Some(due));
+    }
+}
+
+#[test]
 fn fruitless_looks_become_rare() {
     let mut charges = charges(2);
     let (via, slow) = (connect(&mut charges, 1, SERVER, seconds(0)), connect(&mut charges, 2, SERVER, seconds(0)));

@@ -1,7 +1,10 @@
 //! Cancel requests: a connection of their own each, to the server that the query runs on, with the backend's key.
 //!
 //! PostgreSQL closes such a connection once the signal is sent. Until then the server connection is not given to anyone else: a
-//! signal that arrives late would hit the next client's query. It takes no charge, since no backend is made of it.
+//! signal that arrives late would hit the next client's query. For the same reason the connection that the request came by ends only
+//! then: a client that waits for it, as libpq does, knows that no later query of its own is hit. PostgreSQL 12 to 17 signal a
+//! backend twice (`signal_child`), so the answer to the cancelled query does not tell that. A cancel request takes no charge, since no
+//! backend is made of it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,6 +16,7 @@ use super::open::connecting;
 use super::peer::{Gone, Peer};
 use super::{CANCEL, Loop};
 use crate::sidecar::client::{Key, Phase as Client};
+use crate::sidecar::pool::CANCELS_AT_ONCE;
 use crate::sidecar::server::Phase;
 use crate::sidecar::target::Target;
 use crate::sidecar::tls::{Negotiation, Transport};
@@ -21,8 +25,6 @@ use crate::sidecar::wire::put;
 const CANCEL_REQUEST: u32 = 80_877_102;
 /// From connect() to the server's end of the connection.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Cancel connections at the same time: beyond it they are refused, as PostgreSQL may drop them too.
-const AT_ONCE: usize = 64;
 
 /// Whether a cancel request for a server connection is on its way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +47,8 @@ pub(super) struct Cancel {
     token: u64,
     key: (i32, Box<[u8]>),
     deadline: Instant,
+    /// Tokens of the clients that asked for it.
+    asked_by: Vec<u64>,
 }
 
 enum Progress {
@@ -55,16 +59,26 @@ enum Progress {
 }
 
 impl Loop {
-    /// A client has sent this key. It reaches what its owner runs now, and nothing else.
-    pub(super) fn cancel_by(&mut self, key: Key) {
-        let Some(i) = key.place() else { return };
-        let Some(client) = self.clients.get(i).filter(|client| client.told.is_some() && client.key.matches(key)) else {
-            return;
-        };
-        let Client::Attached(j) = client.phase else { return };
-        if self.servers.get(j).is_some_and(|server| matches!(server.phase, Phase::Attached)) {
+    /// Client `i` has sent this key. It reaches what its owner runs now, and nothing else.
+    pub(super) fn cancel_by(&mut self, i: usize, key: Key) {
+        if let Some(j) = self.used_by(key) {
             self.cancel(j);
+            let token = self.servers.get(j).map(|server| server.peer.token);
+            let under_way = self.cancels.iter_mut().find(|(_, cancel)| Some(cancel.token) == token);
+            if let (Some((_, cancel)), Some(client)) = (under_way, self.clients.get_mut(i)) {
+                client.phase = Client::Canceling;
+                return cancel.asked_by.push(client.peer.token);
+            }
         }
+        self.close(i, true);
+    }
+
+    /// The server connection that the owner of a key uses.
+    fn used_by(&self, key: Key) -> Option<usize> {
+        let client = self.clients.get(key.place()?)?;
+        let Client::Attached(j) = client.phase else { return None };
+        let attached = matches!(self.servers.get(j)?.phase, Phase::Attached);
+        (attached && client.told.is_some() && client.key.matches(key)).then_some(j)
     }
 
     /// Cancels what server connection `j` runs, if it runs anything.
@@ -78,7 +92,7 @@ impl Loop {
             server.cancel = Canceling::Again;
             return;
         }
-        if self.cancels.len() >= AT_ONCE {
+        if self.cancels.len() >= CANCELS_AT_ONCE {
             return;
         }
         let (address, target, key, server_token) =
@@ -97,6 +111,7 @@ impl Loop {
             token: server_token,
             key,
             deadline,
+            asked_by: Vec::new(),
         });
         if let Some(server) = self.servers.get_mut(j) {
             server.cancel = Canceling::Once;
@@ -200,11 +215,18 @@ impl Loop {
     fn cancel_ended(&mut self, at: usize, sure: bool) {
         let Some(cancel) = self.cancels.try_remove(at) else { return };
         let j = cancel.server;
-        let Some(server) = self.servers.get_mut(j).filter(|server| server.peer.token == cancel.token) else { return };
+        let Some(server) = self.servers.get_mut(j).filter(|server| server.peer.token == cancel.token) else {
+            return self.answer_canceling(&cancel.asked_by);
+        };
         let before = std::mem::take(&mut server.cancel);
         server.stained |= !sure && matches!(cancel.phase, Progress::Sent);
         if before == Canceling::Again {
             self.cancel(j);
+        }
+        match self.cancels.iter_mut().find(|(_, next)| next.token == cancel.token) {
+            // One of them asked again.
+            Some((_, next)) => next.asked_by = cancel.asked_by,
+            None => self.answer_canceling(&cancel.asked_by),
         }
         let Some(server) = self.servers.get(j) else { return };
         if server.cancel == Canceling::No && matches!(server.phase, Phase::Draining) && server.exchange.quiet() {
@@ -214,6 +236,16 @@ impl Loop {
                 self.rest(j);
             }
             self.serve();
+        }
+    }
+
+    /// Ends the connections that a cancel request was asked for by, unless their clients were faster.
+    fn answer_canceling(&mut self, asked_by: &[u64]) {
+        for token in asked_by {
+            let i = (token & 0xffff_ffff) as usize;
+            if self.clients.get(i).is_some_and(|client| client.peer.token == *token) {
+                self.close(i, true);
+            }
         }
     }
 

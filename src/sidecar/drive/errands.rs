@@ -9,8 +9,9 @@ use crate::sidecar::server::{Errand, Phase, Purpose, Reply, dress_again, query};
 use crate::sidecar::wire::Parameters;
 
 const ERRAND_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a login that only looks may last: two looks [`CONFIRMATION`](crate::sidecar::charge::CONFIRMATION) apart, and some more.
-const LOOKING_TIME: Duration = Duration::from_secs(3);
+/// How long a login that only looks may last: its looks come 0, 1 and 3 s after the login ([`CONFIRMATION`](crate::sidecar::charge::CONFIRMATION),
+/// doubled), so that one that ends a second after its socket is found too.
+const LOOKING_TIME: Duration = Duration::from_secs(4);
 
 impl Loop {
     /// Sends statements of our own, which are in `out`.
@@ -145,7 +146,7 @@ impl Loop {
     /// Server connection `j` is one more than may be: it looks, serves nobody, and ends before long.
     pub(super) fn rest_aside(&mut self, j: usize) {
         let Some(server) = self.servers.get_mut(j) else { return };
-        let end = server.retire.min(self.now + LOOKING_TIME);
+        let end = server.since + LOOKING_TIME;
         (server.phase, server.retire, server.deadline) = (Phase::Idle, end, Some(end));
         self.due(end);
         self.look(j);

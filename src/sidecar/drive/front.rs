@@ -10,8 +10,8 @@ use rustix::net::{SocketFlags, accept_with};
 use super::peer::Peer;
 use super::{CLIENT, Client, LISTENER, Loop};
 use crate::sidecar::client::{Key, Opening, Phase, Startup, Step};
-use crate::sidecar::server;
-use crate::sidecar::wire::{fatal, message};
+use crate::sidecar::wire::{Refusal, fatal, message};
+use crate::sidecar::{pool, server};
 
 /// From accept to a whole start-up packet; PostgreSQL's authentication_timeout.
 pub(super) const OPENING_TIMEOUT: Duration = Duration::from_mins(1);
@@ -21,10 +21,15 @@ const DEAF: Duration = Duration::from_millis(100);
 impl Loop {
     pub(super) fn accept(&mut self) {
         let Some(listener) = &self.listener else { return };
+        if self.clients.len() >= pool::clients(&self.limits, self.descriptors) + pool::REFUSED_AT_ONCE {
+            // The listener stays readable, so waiting for it would not be waiting.
+            self.deaf = epoll::delete(&self.epoll, listener).is_ok();
+            return;
+        }
         let fd = match accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
             Ok(fd) => fd,
             Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
-                // The listener stays readable, so waiting for it would not be waiting.
+                // As above.
                 if epoll::delete(&self.epoll, listener).is_ok() {
                     self.deaf_until = Some(self.now + DEAF);
                     self.due(self.now + DEAF);
@@ -43,8 +48,13 @@ impl Loop {
         self.figures.clients_accepted.fetch_add(1, Relaxed);
     }
 
+    /// Whether clients are to be accepted again that were not because there were so many.
+    pub(super) fn has_room(&self) -> bool {
+        self.deaf && self.clients.len() < pool::clients(&self.limits, self.descriptors) + pool::REFUSED_AT_ONCE
+    }
+
     pub(super) fn listen_again(&mut self) {
-        self.deaf_until = None;
+        (self.deaf, self.deaf_until) = (false, None);
         if let Some(listener) = &self.listener {
             let _ = epoll::add(&self.epoll, listener, EventData::new_u64(LISTENER), EventFlags::IN);
         }
@@ -81,6 +91,7 @@ impl Loop {
                 self.pump_client(i);
             }
             Phase::Attached(_) | Phase::Waiting(_) | Phase::Greeting(_) => self.still_there(i),
+            Phase::Canceling => {}
             Phase::Leaving => self.ignore(i),
         }
     }
@@ -105,10 +116,7 @@ impl Loop {
                         return self.close(i, false);
                     }
                 }
-                Ok(Step::Cancel(key)) => {
-                    self.close(i, true);
-                    return self.cancel_by(key);
-                }
+                Ok(Step::Cancel(key)) => return self.cancel_by(i, key),
                 Ok(Step::Login(startup, len)) => {
                     client.peer.unread(data.get(len..).unwrap_or_default());
                     return self.log_in(i, &startup);
@@ -123,6 +131,9 @@ impl Loop {
             self.figures.stray_parameters.fetch_add(startup.stray, Relaxed);
         }
         if let Err(refusal) = startup.admit(&self.target.client) {
+            return self.refuse(i, &refusal);
+        }
+        if let Some(refusal) = self.crowd() {
             return self.refuse(i, &refusal);
         }
         let Some(client) = self.clients.get_mut(i) else { return };
@@ -150,6 +161,27 @@ impl Loop {
             (client.phase, client.since) = (Phase::Greeting(ticket), self.now);
         }
         self.restless = true;
+    }
+
+    /// Why no more clients may log in.
+    fn crowd(&mut self) -> Option<Refusal> {
+        let (clients, most) = (
+            self.logged_in_clients as usize + self.greeting.len() as usize,
+            pool::clients(&self.limits, self.descriptors),
+        );
+        if clients < most {
+            // Not at once: clients that come and go at the limit must not fill the log.
+            self.crowded &= clients >= most - most / 10;
+            return None;
+        }
+        if !std::mem::replace(&mut self.crowded, true) {
+            tracing::warn!(
+                clients,
+                descriptors = self.descriptors,
+                "no more clients are let in: the limit of open files"
+            );
+        }
+        Some(pool::crowded(clients, self.descriptors))
     }
 
     /// Tells a client that it is logged in.

@@ -71,7 +71,7 @@ impl Loop {
             self.logged_in_clients -= 1;
         }
         match phase {
-            Phase::Opening(_) | Phase::Leaving => self.transient -= 1,
+            Phase::Opening(_) | Phase::Canceling | Phase::Leaving => self.transient -= 1,
             Phase::Greeting(_) => {
                 self.figures.waits.record(self.now - client.since);
                 self.greeting.leave();

@@ -152,6 +152,7 @@ impl Loop {
         if std::mem::take(&mut server.bare) {
             server.dressed = None;
         }
+        server.stained |= server.exchange.mixed();
         if let Some(i) = server.client.take() {
             self.attached -= 1;
             if let Some(client) = self.clients.get_mut(i) {

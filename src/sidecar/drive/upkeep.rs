@@ -24,6 +24,9 @@ impl Loop {
             self.sweep();
         }
         self.sweep_queues();
+        if self.has_room() {
+            self.listen_again();
+        }
         if self.restless || !self.queue.is_empty() || !self.greeting.is_empty() {
             self.open_wanted();
         }

@@ -23,6 +23,13 @@ fn opens_min_ahead_and_more_for_those_who_wait() {
     assert_eq!(open(&limits(1, 2), Counts { open: 5, waiting: 9, ..counts }), 0);
 }
 
+#[test]
+fn clients_leave_descriptors_to_everything_else() {
+    assert_eq!(clients(&limits(1, 8), 1024), 1024 - 8 - 192);
+    assert_eq!(clients(&limits(1, 8), 1_000_000), 1_000_000 - 200);
+    assert_eq!((clients(&limits(1, 8), 100), clients(&limits(1, 8), 0)), (50, 0));
+}
+
 proptest! {
     #[test]
     fn never_opens_beyond_max(min in 1_u32..20, more in 0_u32..20, open in 0_u32..30, opening in 0_u32..30,

@@ -1,6 +1,6 @@
 //! Follows both directions of one server connection while a client uses it, so that it is known when nothing is owed.
 
-use super::{Malformed, Owed, Queue, header};
+use super::{CLIENT_MESSAGE_MAX, Malformed, Owed, Queue, SERVER_MESSAGE_MAX, header};
 
 /// Answers that may be outstanding before the client is no longer read. A full read of the smallest messages may come on top.
 const OWED_MAX: usize = 16 * 1024;
@@ -36,13 +36,25 @@ pub struct Exchange {
     /// Something that leaves a trace was sent since the last ReadyForQuery: after Parse and Flush nothing is owed, but the batch is
     /// open until its Sync.
     open: bool,
+    /// Execute was sent since the last Sync or Query.
+    executed: bool,
+    /// See [`Exchange::mixed`].
+    mixed: bool,
     /// Transaction status of the last ReadyForQuery: `I`, `T` or `E`.
     status: u8,
 }
 
 impl Default for Exchange {
     fn default() -> Self {
-        Self { queue: Queue::default(), to_server: 0, to_client: 0, open: false, status: b'I' }
+        Self {
+            queue: Queue::default(),
+            to_server: 0,
+            to_client: 0,
+            open: false,
+            executed: false,
+            mixed: false,
+            status: b'I',
+        }
     }
 }
 
@@ -84,6 +96,13 @@ impl Exchange {
         self.to_client as usize
     }
 
+    /// Whether a Query came into a batch that had executed something and had no Sync yet. PostgreSQL 18 leaves the batch's
+    /// transaction open then, though ReadyForQuery says `I` at the Sync: it keeps its locks, and the next statement, whoever sends it,
+    /// ends it with an error (`StartTransactionCommand: unexpected state STARTED`). Seen with 18.4; 12 to 17 end it at the Query.
+    pub fn mixed(&self) -> bool {
+        self.mixed
+    }
+
     /// Transaction status of the last ReadyForQuery.
     pub fn status(&self) -> u8 {
         self.status
@@ -113,7 +132,7 @@ impl Exchange {
         let mut to = 0;
         loop {
             let rest = pass(data, &mut to, &mut self.to_server);
-            let (kind, body) = match header(rest) {
+            let (kind, body) = match header(rest, CLIENT_MESSAGE_MAX) {
                 Ok(Some(header)) => header,
                 Ok(None) => return Fed { to, stop: None },
                 Err(malformed) => return Fed { to, stop: Some(Stop::Malformed(malformed)) },
@@ -142,7 +161,7 @@ impl Exchange {
         let mut to = 0;
         loop {
             let rest = pass(data, &mut to, &mut self.to_client);
-            let Some((kind, body)) = header(rest)? else { break };
+            let Some((kind, body)) = header(rest, SERVER_MESSAGE_MAX)? else { break };
             match kind {
                 b'Z' => match rest.get(5) {
                     Some(status) if body == 1 => {
@@ -176,6 +195,12 @@ impl Exchange {
 
     #[inline]
     fn ask(&mut self, owed: Owed) {
+        match owed {
+            Owed::Execute => self.executed = true,
+            Owed::Query => self.mixed |= std::mem::take(&mut self.executed),
+            Owed::Sync => self.executed = false,
+            _ => {}
+        }
         self.queue.ask(owed);
         self.open = true;
     }

@@ -1,6 +1,6 @@
 //! Whole messages: those that we write ourselves, and the few that we read.
 
-use super::{Malformed, header};
+use super::{Malformed, SERVER_MESSAGE_MAX, header};
 
 /// Appends a message of type `kind` whose body is what `body` writes.
 pub fn message(out: &mut Vec<u8>, kind: u8, body: impl FnOnce(&mut Vec<u8>)) {
@@ -30,7 +30,7 @@ pub struct Message<'a> {
 
 /// Takes a whole message off the start of `data`; `None` while it is not complete. At most `max` bytes of body are waited for.
 pub fn next<'a>(data: &mut &'a [u8], max: u32) -> Result<Option<Message<'a>>, Malformed> {
-    let Some((kind, len)) = header(data)? else { return Ok(None) };
+    let Some((kind, len)) = header(data, SERVER_MESSAGE_MAX)? else { return Ok(None) };
     if len > max {
         return Err(Malformed::TooLong(len));
     }

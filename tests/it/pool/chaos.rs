@@ -162,11 +162,16 @@ fn live(course: &Course<'_>, dice: &mut Dice, tag: String) {
             return if dice.roll(2) == 0 { client.vanish() } else { drop(client) };
         }
         if own.cancels {
-            // Any statement of its own may be the one that ends early, so there is no answer to wait for.
-            client.send(&query(&format!("SELECT '{end} again'")));
-            return client.vanish();
-        }
-        if !own.hear(&mut client, &end, &shown) {
+            // Any statement that it has sent until then may be the one that ends early.
+            client.send(&query(&format!("ROLLBACK; SELECT '{end} again'")));
+            if dice.roll(2) == 0 {
+                return client.vanish();
+            }
+            // The cancel request may come late, but not later than its own connection's end, which was awaited.
+            if !own.hear(&mut client, &format!("{end} again"), &shown) {
+                return;
+            }
+        } else if !own.hear(&mut client, &end, &shown) {
             return;
         }
     }

@@ -20,7 +20,8 @@ fn short(min: u32, max: u32) -> Limits {
 
 #[test]
 fn a_wrong_password_and_a_missing_database_are_said_at_once_without_a_storm() {
-    let server = Arc::new(Postgres::start(""));
+    // PostgreSQL 12 and 13 store md5 by default.
+    let server = Arc::new(Postgres::start("password_encryption = 'scram-sha-256'"));
     std::fs::write(server.data().join("pg_hba.conf"), "local all all trust\nhost all all all scram-sha-256\n").unwrap();
     server.reload();
     let database = server.database();

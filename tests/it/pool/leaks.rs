@@ -156,6 +156,23 @@ fn nothing_is_left_for_the_next_client_however_one_leaves() {
     assert_eq!(database.sql("SELECT count(*) FROM marks WHERE a > 1"), "0");
 }
 
+/// PostgreSQL 18 says `I` at the Sync then, though the transaction is open still, and the next statement fails.
+#[test]
+fn a_query_in_the_middle_of_a_batch_costs_the_next_client_nothing() {
+    let database = postgres::database();
+    let pooler = Pooler::start(&database.url(), limits(1, 1), Release::AtReadyForQuery);
+    let mut mixing = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+    let mut next = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+    let before = next.value("SELECT pg_backend_pid()");
+    let sync = message(b'S', b"");
+    mixing.send(&[extended("SELECT pg_advisory_xact_lock(42)"), query("SELECT 'between'"), sync].concat());
+    for _ in 0..2 {
+        mixing.read_to(b'Z');
+    }
+    assert_ne!(next.value("SELECT pg_backend_pid()"), before);
+    assert_eq!(mixing.value("SELECT 1"), "1");
+}
+
 #[test]
 fn many_that_vanish_in_each_state_leave_a_pool_that_serves() {
     let database = prepared();

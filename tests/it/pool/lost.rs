@@ -9,7 +9,7 @@ use std::time::Duration;
 use weir::policy::limits::Limits;
 use weir::sidecar::pool::Release;
 
-use crate::pooler::{Pooler, eventually, limits};
+use crate::pooler::{PATIENCE, Pooler, eventually, limits};
 use crate::postgres;
 use crate::raw::{Raw, field, query};
 
@@ -131,4 +131,21 @@ fn a_login_that_only_looks_serves_nobody() {
     });
     pooler.until(|figures| &figures.charged, 1);
     pooler.until(|figures| &figures.unconfirmed, 0);
+}
+
+#[test]
+fn a_login_that_only_looks_has_the_time_for_it_whatever_the_lifetime() {
+    let database = postgres::database();
+    let cutter = Cutter::start(database.server.port());
+    let url = database.url().replace(&database.server.port().to_string(), &cutter.port.to_string());
+    let max_lifetime = Duration::from_millis(500);
+    let limits = Limits { max_lifetime, connection_timeout: PATIENCE, ..limits(1, 1) };
+    let pooler = Pooler::start(&url, limits, Release::AtDisconnect);
+    let mut client = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+    assert_eq!(client.value("SELECT 1"), "1");
+    drop(cutter.cut());
+    client.read_to_end();
+    let mut next = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+    assert_eq!(next.value("SELECT 1"), "1");
+    assert_eq!(pooler.count(|figures| &figures.logins), 2, "the first that looked has found it gone, and serves");
 }

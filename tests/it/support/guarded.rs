@@ -15,8 +15,8 @@ pub struct Guarded {
     pub password: String,
 }
 
-/// Later lines win.
-const SETTINGS: &str = "max_connections = 200\nautovacuum = off\njit = off";
+/// Later lines win. PostgreSQL 12 and 13 store md5 by default.
+const SETTINGS: &str = "max_connections = 200\nautovacuum = off\njit = off\npassword_encryption = 'scram-sha-256'";
 
 /// Only the superuser, whom the launcher needs, and members of `login_trust` are let in without a password.
 const ACCESS: &str = "

@@ -65,6 +65,7 @@ impl Pooler {
         let (account, _) = Account::open(&state, [0; 16], BootId(boot), limits.max, Duration::ZERO).unwrap();
         let start = Start {
             listener,
+            descriptors: usize::MAX,
             target: target(url),
             limits,
             release,

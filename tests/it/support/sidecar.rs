@@ -32,6 +32,8 @@ pub struct Options {
     pub program: PathBuf,
     /// The user to run it as, where we are root.
     pub user: Option<u32>,
+    /// What the shell's `ulimit` is told before it, about open files.
+    pub files: Option<&'static str>,
 }
 
 /// A running sidecar.
@@ -80,6 +82,7 @@ impl Options {
             ]),
             program: env!("CARGO_BIN_EXE_weir-sidecar").into(),
             user: None,
+            files: None,
         }
     }
 
@@ -110,18 +113,26 @@ impl Options {
         self.spawn().wait()
     }
 
-    fn spawn(self) -> Sidecar {
+    /// Starts it, whether it gets far or not.
+    pub fn spawn(self) -> Sidecar {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("weir-sidecar-{}-{number}", std::process::id()));
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(directory.join("state")).expect("the directory is new");
         fs::write(directory.join("termination"), "").expect("the directory is ours");
-        let mut command = Command::new(&self.program);
-        if let Some(user) = self.user {
+        let mut program = self.program;
+        if self.user.is_some() {
             // Its own copy: other users may not reach ours.
-            let program = directory.join("weir-sidecar");
-            fs::copy(&self.program, &program).expect("the directory is ours");
-            command = Command::new(program);
+            let copy = directory.join("weir-sidecar");
+            fs::copy(program, &copy).expect("the directory is ours");
+            program = copy;
+        }
+        let mut command = Command::new(&program);
+        if let Some(files) = self.files {
+            command = Command::new("sh");
+            command.arg("-c").arg(format!("ulimit {files}; exec \"$0\"")).arg(program);
+        }
+        if let Some(user) = self.user {
             command.uid(user).gid(user);
             for path in ["state", "termination"] {
                 chown(directory.join(path), Some(user), Some(user)).expect("root may give files away");

@@ -167,6 +167,32 @@ fn a_transaction_is_quiet_but_not_free() {
 }
 
 #[test]
+fn a_query_in_a_batch_that_has_executed_something_is_seen() {
+    let mixed = [(C, b'P'), (C, b'B'), (C, b'E'), (C, b'Q'), (S, b'1'), (S, b'2'), (S, b'C'), (S, b'C'), (S, b't')];
+    let exchange = run(&[&mixed[..], &[(C, b'S'), (S, b'I')]].concat());
+    assert!(exchange.mixed() && exchange.free());
+    for fine in [
+        &[(C, b'Q'), (C, b'Q')][..],
+        &[(C, b'P'), (C, b'B'), (C, b'E'), (C, b'S'), (C, b'Q')],
+        &[(C, b'P'), (C, b'D'), (C, b'H'), (C, b'Q')],
+        &[(C, b'Q'), (C, b'c'), (C, b'Q')],
+    ] {
+        assert!(!run(fine).mixed(), "{fine:?}");
+    }
+}
+
+#[test]
+fn the_longest_messages_of_postgresql_pass_and_longer_ones_do_not() {
+    let start = |kind: u8, length: u32| [&[kind][..], &length.to_be_bytes()].concat();
+    for (length, stop) in [(0x3fff_fffe, None), (0x3fff_ffff, Some(Stop::Malformed(Malformed::Length)))] {
+        assert_eq!(Exchange::default().from_client(&start(b'd', length)).stop, stop);
+    }
+    for (length, passed) in [(0x4000_0002, Ok(5)), (0x4000_0003, Err(Malformed::Length))] {
+        assert_eq!(Exchange::default().from_server(&start(b'D', length), |_, _| ()), passed);
+    }
+}
+
+#[test]
 fn what_brings_an_abandoned_connection_to_ready_for_query() {
     assert_eq!(run(&[]).abandon(), Abandoned::Ready);
     assert_eq!(run(&[(C, b'Q')]).abandon(), Abandoned::Wait);
