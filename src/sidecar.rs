@@ -20,6 +20,7 @@ pub mod descriptors;
 pub mod drive;
 pub mod figures;
 pub mod harden;
+pub mod holder;
 pub mod journal;
 pub mod login;
 pub mod metrics;

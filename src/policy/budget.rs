@@ -17,10 +17,14 @@
 
 pub mod division;
 pub mod exchange;
+pub mod fault;
+pub mod grants;
+pub mod judge;
+pub mod ledger;
 
 use std::fmt;
 
-pub use exchange::BootId;
+pub use exchange::{BootId, Epoch, PodUid};
 
 /// Server connections: at most as many as PostgreSQL can have backends, so that the sum over 10,000 pods fits its type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

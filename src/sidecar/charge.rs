@@ -42,6 +42,7 @@ pub use looking::LOOKING_INTERVAL;
 pub use server::Incarnation;
 
 pub use crate::policy::budget::BootId;
+use crate::policy::budget::fault::{Fault, planted};
 
 use self::attempt::{Charge, Life};
 use self::server::Servers;
@@ -218,6 +219,9 @@ impl Charges {
     /// The socket ended without EOF: closed here, timed out, or reset. The charge stays, unless [`Charges::starting`] was never
     /// said. Returns whether that frees it.
     pub fn lost(&mut self, attempt: Attempt, now: Duration) -> bool {
+        if planted(Fault::ReleaseAtOurOwnClose) || planted(Fault::ReleaseOnReset) {
+            return self.eof(attempt);
+        }
         let event = self.happened();
         let Some(charge) = self.books.get_mut(&attempt).filter(|charge| charge.life == Life::Open) else {
             return false;
@@ -235,6 +239,9 @@ impl Charges {
 
     /// What counts against the maximum: every charge that is not proven to be gone, apart from `looking` and stranded ones.
     pub fn charged(&self) -> u32 {
+        if planted(Fault::LargerAfterRestart) {
+            return self.counts.inherited.max(self.counts.charged - self.counts.inherited);
+        }
         self.counts.charged
     }
 

@@ -177,6 +177,56 @@ pub enum JournalError {
     },
 }
 
+/// Where an account is journalled.
+pub trait Store {
+    /// See [`Journal::record`].
+    fn record(&mut self, entry: &Entry) -> Result<(), JournalError>;
+    /// See [`Journal::endure`].
+    fn endure(&mut self) -> Result<(), JournalError>;
+    /// See [`Journal::durability`].
+    fn durability(&self) -> Durability;
+    /// See [`Journal::history`].
+    fn history(&self) -> &History;
+}
+
+/// In memory, where nothing fails and nothing is lost.
+impl Store for History {
+    fn record(&mut self, entry: &Entry) -> Result<(), JournalError> {
+        self.apply(entry);
+        Ok(())
+    }
+
+    fn endure(&mut self) -> Result<(), JournalError> {
+        Ok(())
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Durable
+    }
+
+    fn history(&self) -> &History {
+        self
+    }
+}
+
+impl<D: Disk> Store for Journal<D> {
+    fn record(&mut self, entry: &Entry) -> Result<(), JournalError> {
+        Self::record(self, entry)
+    }
+
+    fn endure(&mut self) -> Result<(), JournalError> {
+        Self::endure(self)
+    }
+
+    fn durability(&self) -> Durability {
+        Self::durability(self)
+    }
+
+    fn history(&self) -> &History {
+        Self::history(self)
+    }
+}
+
 /// The open file of this boot.
 #[derive(Debug)]
 pub struct Journal<D: Disk = Directory> {

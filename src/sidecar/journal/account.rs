@@ -5,17 +5,17 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Directory, Disk, Durability, Entry, History, Journal, JournalError, Taken};
+use super::{Durability, Entry, History, Journal, JournalError, Store, Taken};
 use crate::sidecar::charge::{Answer, Attempt, BootId, Charges, Identity, Look};
 
 /// [`Charges`] of a boot, each change of which is in the [`Journal`]. What only reads is reached through [`Account::charges`].
 ///
 /// Without a budget an end that can't be written makes the next boot look for it once more, and nothing else depends on it. With one
 /// the end counts only once it is written: until then its attempt stays charged, see [`Account::settle`].
-#[derive(Debug)]
-pub struct Account<D: Disk = Directory> {
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Account<S = Journal> {
     pub(super) charges: Charges,
-    pub(super) journal: Journal<D>,
+    pub(super) journal: S,
 }
 
 impl Account {
@@ -33,11 +33,17 @@ impl Account {
     }
 }
 
-impl<D: Disk> Account<D> {
-    pub(super) fn inherit(journal: Journal<D>, history: &History, boot: BootId, max: u32, now: Duration) -> Self {
+impl<S: Store> Account<S> {
+    /// The account of a boot that follows what `history` tells.
+    pub fn inherit(journal: S, history: &History, boot: BootId, max: u32, now: Duration) -> Self {
         let mut charges = Charges::new(boot, max);
         charges.inherit(history.left().cloned(), now);
         Self { charges, journal }
+    }
+
+    /// What it is journalled in.
+    pub fn into_journal(self) -> S {
+        self.journal
     }
 
     /// The books.

@@ -1,5 +1,7 @@
 //! What a journal's bytes tell: a fold over records, without I/O.
 
+use std::cmp::Ordering;
+
 use super::record::{Read, decode, encode};
 use super::{Entry, SettingsText, Taken};
 use crate::policy::budget::Connections;
@@ -87,11 +89,17 @@ impl History {
     pub(super) fn apply(&mut self, entry: &Entry) {
         match *entry {
             Entry::Taken(Taken { fence, grant, ref settings }) => {
-                self.fence = self.fence.max(Some(fence));
-                self.grant = grant.or(self.grant);
-                if settings.is_some() {
+                // One that was overtaken on its way to the file was not taken; one that is there again undoes no end.
+                let order = Some(fence).cmp(&self.fence);
+                self.grant = match order {
+                    Ordering::Less => self.grant,
+                    Ordering::Equal => [grant, self.grant].into_iter().flatten().min(),
+                    Ordering::Greater => grant.or(self.grant),
+                };
+                if order.is_ge() && settings.is_some() {
                     self.settings.clone_from(settings);
                 }
+                self.fence = self.fence.max(Some(fence));
             }
             Entry::Boot { kernel_boot, boot } => self.last_boot = Some((boot, kernel_boot)),
             Entry::Begin { attempt, address } => {

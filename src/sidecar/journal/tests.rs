@@ -385,3 +385,21 @@ fn says_what_is_missing() {
     fs::create_dir(directory.file()).unwrap();
     assert!(matches!(Journal::open(&directory.0, KERNEL, BOOT), Err(JournalError::Read { .. })));
 }
+
+#[test]
+fn a_record_that_was_overtaken_or_is_there_again_undoes_no_end() {
+    let taken = |sequence, grant| Entry::Taken(Taken { fence: fence(1, sequence), grant, settings: None });
+    let mut history = History::default();
+    for (sequence, grant, then) in [
+        (2, Some(3), Some(3)),
+        (2, Some(0), Some(0)),
+        (2, Some(3), Some(0)),
+        (1, Some(9), Some(0)),
+        (3, None, Some(0)),
+        (4, Some(5), Some(5)),
+    ] {
+        history.apply(&taken(sequence, grant.map(Connections::at_most)));
+        assert_eq!(history.grant, then.map(Connections::at_most), "after {sequence}, {grant:?}");
+    }
+    assert_eq!(history.fence, Some(fence(1, 4)));
+}

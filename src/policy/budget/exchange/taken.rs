@@ -1,8 +1,9 @@
 //! What a boot journals before it moves: each is made by a [`Boot`](super::Boot), written and synced, and given back to it.
 //!
 //! One record holds the fence and, where the message has an order, its grant and settings: two records could be parted by a crash.
-//! Who reads a journal goes through the records in order and overlooks those below the highest fence so far. Records that say nothing
-//! of a grant leave it as it was.
+//! Who reads a journal goes through the records in order and overlooks those below the highest fence so far. Of two with the same fence
+//! the lower grant holds: a message that was accepted twice must not undo the end that was journalled in between. Records that say
+//! nothing of a grant leave it as it was.
 
 use super::{Connections, Digest, Fence, Order};
 

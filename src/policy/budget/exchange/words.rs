@@ -73,6 +73,9 @@ fn is_label(text: &str, max: usize) -> bool {
 }
 
 impl Epoch {
+    /// The lowest.
+    pub const FIRST: Self = Self(NonZeroU64::MIN);
+
     /// `None` for 0, which stands for "none yet" wherever a number must stand.
     pub fn new(number: u64) -> Option<Self> {
         NonZeroU64::new(number).map(Self)

@@ -18,7 +18,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn open(memory: &Memory, budget: bool) -> Account<Memory> {
+fn open(memory: &Memory, budget: bool) -> Account<Journal<Memory>> {
     let (journal, history) = Journal::resume(memory.clone(), &memory.bytes(), KERNEL, BOOT).unwrap();
     let mut account = Account::inherit(journal, &history, BOOT, 3, Duration::ZERO);
     if budget {
@@ -35,7 +35,7 @@ fn identity(started: u64, pid: i32) -> Identity {
     }
 }
 
-fn connect(account: &mut Account<Memory>, pid: i32, server: u64) -> Attempt {
+fn connect(account: &mut Account<Journal<Memory>>, pid: i32, server: u64) -> Attempt {
     let attempt = account.begin(address()).unwrap().unwrap();
     account.starting(attempt);
     account.connected(attempt, pid).unwrap();
@@ -44,7 +44,7 @@ fn connect(account: &mut Account<Memory>, pid: i32, server: u64) -> Attempt {
 }
 
 /// Each way in which a charge ends: what leads to it, and the end itself.
-type Ends = (fn(&mut Account<Memory>) -> Attempt, fn(&mut Account<Memory>, Attempt));
+type Ends = (fn(&mut Account<Journal<Memory>>) -> Attempt, fn(&mut Account<Journal<Memory>>, Attempt));
 
 const ENDS: [Ends; 5] = [
     (|account| connect(account, 1, 1), Account::eof),

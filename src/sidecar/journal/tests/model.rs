@@ -69,7 +69,7 @@ struct Connection {
 struct World {
     memory: Memory,
     budget: bool,
-    account: Option<Account<Memory>>,
+    account: Option<Account<Journal<Memory>>>,
     boots: u8,
     /// The maximum in force, and the last message that was taken.
     max: u32,
@@ -157,7 +157,7 @@ impl World {
         self.doubt = false;
     }
 
-    fn account(&mut self) -> &mut Account<Memory> {
+    fn account(&mut self) -> &mut Account<Journal<Memory>> {
         self.account.as_mut().unwrap()
     }
 

@@ -1,6 +1,7 @@
 //! Two leaders, two pods with boots that restart and end, journals that are written later, and a network that delivers what was ever
 //! sent, anywhere, any number of times.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeSet, VecDeque};
 
 use proptest::prelude::*;
@@ -91,8 +92,10 @@ impl Journal {
     /// What a later boot continues with, but for messages above `last`.
     fn read(&self, last: Option<Fence>) -> (Option<Fence>, Option<Connections>) {
         let records = self.disk.iter().filter(|record| record.place() <= last);
-        records.fold((None, None), |(fence, grant), record| {
-            if record.place() < fence { (fence, grant) } else { (record.place(), record.grant().or(grant)) }
+        records.fold((None, None), |(fence, grant), record| match record.place().cmp(&fence) {
+            Ordering::Less => (fence, grant),
+            Ordering::Equal => (fence, [record.grant(), grant].into_iter().flatten().min()),
+            Ordering::Greater => (record.place(), record.grant().or(grant)),
         })
     }
 

@@ -1,0 +1,100 @@
+//! What is written: one write of the ledger at a time.
+
+use super::Grants;
+use crate::policy::budget::Connections;
+use crate::policy::budget::fault::{Fault, planted};
+use crate::policy::budget::ledger::{Ledger, Spec};
+
+/// What a leader would like the ledger to say.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Plan {
+    /// The pool's budget, as last seen; one that is older than the ledger's is ignored.
+    pub spec: Spec,
+    /// The most that any pod is to be granted: the pool's effective max.
+    pub ceiling: Connections,
+    /// What the pods that are fenced should have together. The total is raised to this and the remainder, at most to the budget.
+    pub want: u64,
+    /// Lower the total to what is needed, also where it is not above the budget. Not each time that something is given back: each is a
+    /// write.
+    pub lower: bool,
+}
+
+impl Grants {
+    /// The next write; `None` while one is under way, and where there is nothing to write. Its outcome is to be told by
+    /// [`Grants::written`] or [`Grants::unknown`]. Where it failed because the ledger was written by another, this leader is none.
+    pub fn write(&mut self, plan: &Plan) -> Option<Ledger> {
+        if self.writing.is_some() {
+            return None;
+        }
+        if planted(Fault::LimitLoweredWhileCutOff) {
+            self.pods.values_mut().for_each(|pod| pod.believe_a_limit(plan.ceiling));
+        }
+        let mut next = self.next(plan);
+        if next == self.ledger && !self.unsettled {
+            return None;
+        }
+        next.writes = self.ledger.writes.saturating_add(1);
+        // The lower of both counts until it is known which of them the ledger says.
+        self.ledger.writes = next.writes;
+        if !planted(Fault::LoweredTotalFeltLate) {
+            let ledger = &mut self.ledger;
+            ledger.total = ledger.total.min(next.total);
+            ledger.spec.budget = ledger.spec.budget.min(next.spec.budget);
+            ledger.ceiling = ledger.ceiling.min(next.ceiling);
+            ledger.names.retain(|uid, _| next.names.contains_key(uid));
+        }
+        self.writing = Some(next.clone());
+        Some(next)
+    }
+
+    fn next(&self, plan: &Plan) -> Ledger {
+        let mut next = self.ledger.clone();
+        if plan.spec.is_after(&next.spec) {
+            next.spec.clone_from(&plan.spec);
+        }
+        for uid in self.ending() {
+            next.names.remove(&uid);
+        }
+        let fenced = self.pods.iter().filter(|(_, pod)| pod.held().is_some() && !pod.has_ended());
+        for (uid, pod) in fenced {
+            next.names.entry(uid.clone()).or_insert_with(|| pod.name.clone().unwrap_or_default());
+        }
+        let held = self.pods.values().filter_map(super::Pod::held).max().unwrap_or_default();
+        if let Some(remainder) = self.remainder() {
+            let needed = self.held().saturating_add(remainder);
+            let most = if planted(Fault::EffectiveRaised) { u64::MAX } else { next.spec.budget.get().into() };
+            let wanted = plan.want.saturating_add(remainder).min(most).max(needed);
+            let above = next.total > next.spec.budget.get().into();
+            next.total = if plan.lower || above { wanted } else { wanted.max(next.total) };
+            if !self.pods.values().any(super::Pod::shares_the_remainder) {
+                next.doubt = false;
+                next.ceiling = plan.ceiling.max(held);
+            }
+        }
+        next.ceiling = next.ceiling.max(plan.ceiling).max(held);
+        next
+    }
+
+    /// The write succeeded.
+    pub fn written(&mut self) {
+        let Some(written) = self.writing.take() else { return };
+        self.unsettled = std::mem::take(&mut self.doubted);
+        let named = &written.names;
+        self.pods.retain(|uid, pod| !pod.has_ended() || named.contains_key(uid));
+        let doubt = self.unsettled;
+        self.ledger = written;
+        self.ledger.doubt |= doubt;
+        if !self.ledger.doubt && self.rest.is_none() {
+            self.rest = Some(0);
+        }
+    }
+
+    /// Nobody knows whether it did, or will.
+    pub fn unknown(&mut self) {
+        if planted(Fault::UnknownWriteBelieved) {
+            return self.written();
+        }
+        self.unsettled |= self.writing.take().is_some();
+        self.doubted = false;
+    }
+}
