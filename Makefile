@@ -59,17 +59,18 @@ check: ## Type-check everything
 
 .PHONY: fmt
 fmt: ## Format the code
-	cargo fmt
+	cargo fmt --all
 	gofmt -w tests/cluster
 
 .PHONY: fmt-check
 fmt-check: ## Fail where the code is not formatted
-	cargo fmt --check
+	cargo fmt --all --check
 	@test -z "$$(gofmt -l tests/cluster | tee /dev/stderr)"
 
 .PHONY: lint
 lint: ## Lint, warnings as errors; the sidecar alone too, without the control plane
 	cargo clippy --all-targets -- -D warnings
+	cargo clippy -p weir-budget-model -- -D warnings
 	cargo clippy --lib --bin weir-sidecar --no-default-features --features sidecar -- -D warnings
 	cd tests/cluster/program && go vet .
 
@@ -93,6 +94,10 @@ bench: build ## Measure, print a table, and write JSON lines under target/bench/
 	@tests/cluster/install pgbouncer=pgbouncer
 	cargo bench --profile dev --bench sidecar
 	WEIR_PROGRAMS=$(CURDIR)/target/programs cargo bench --profile dev --bench startup
+
+.PHONY: model
+model: ## Check the budget's argument on the code that keeps it (some 10 minutes)
+	cargo run --profile model -p weir-budget-model
 
 .PHONY: simulate
 simulate: ## Divide budgets in virtual time, and print the tables

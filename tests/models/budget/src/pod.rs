@@ -1,0 +1,215 @@
+//! A pod: its journal, which outlives its processes, and at most one process.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::sync::{LazyLock, RwLock};
+use std::time::Duration;
+
+use weir::policy::budget::exchange::{Answer, Digest, Document, Keys, PoolName, Report, Sent, SigningKey, Verified};
+use weir::policy::budget::{BootId, Connections, PodUid};
+use weir::sidecar::charge::Attempt;
+use weir::sidecar::holder::{Holder, Injected};
+use weir::sidecar::journal::{Account, Entry, History, Store as _};
+
+/// What pods without a budget may open, and the most that any order says.
+pub const LIMIT: u32 = 2;
+/// Nothing here depends on time: a nonce is always young, which is the worst case.
+pub const NOW: Duration = Duration::ZERO;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pod {
+    pub budgeted: bool,
+    /// It will never run again.
+    pub dead: bool,
+    pub boots: u8,
+    /// Those before the search began.
+    pub boots_before: u8,
+    pub journal: History,
+    pub process: Option<Process>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Process {
+    pub boot: BootId,
+    pub holder: Holder,
+    pub account: Account<History>,
+    pub attempts: u8,
+    /// Those before the search began.
+    pub attempts_before: u8,
+    /// Sockets that are open.
+    pub open: BTreeSet<Attempt>,
+    pub finishing: bool,
+}
+
+impl Pod {
+    pub fn new(budgeted: bool) -> Self {
+        Self { budgeted, dead: false, boots: 0, boots_before: 0, journal: History::default(), process: None }
+    }
+
+    pub fn start(&mut self, pod: usize) -> Option<()> {
+        if self.process.is_some() || self.dead {
+            return None;
+        }
+        self.boots += 1;
+        let boot = BootId([u8::try_from(pod).ok()?, self.boots, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let injected =
+            Injected { pool: pool(), pod: uid(pod), budgeted: self.budgeted, limit: Connections::at_most(LIMIT) };
+        let history = self.journal.clone();
+        let mut journal = history.clone();
+        journal.record(&Entry::Boot { kernel_boot: [0; 16], boot }).ok()?;
+        let mut account = Account::inherit(journal, &history, boot, 0, NOW);
+        let holder = Holder::new(&injected, boot, &history, &mut account).ok()?;
+        self.process = Some(Process {
+            boot,
+            holder,
+            account,
+            attempts: 0,
+            attempts_before: 0,
+            open: BTreeSet::new(),
+            finishing: false,
+        });
+        Some(())
+    }
+
+    pub fn kill(&mut self) -> Option<()> {
+        self.journal = self.process.take()?.account.into_journal();
+        Some(())
+    }
+
+    /// The most that it can come to cost without another message.
+    pub fn cap(&self) -> u32 {
+        match &self.process {
+            Some(process) => process.account.charges().charged().max(process.holder.max().get()),
+            None => self.left(),
+        }
+    }
+
+    /// What the next boot would come to cost: the journal says.
+    fn left(&self) -> u32 {
+        let mut next = self.clone();
+        next.dead = false;
+        match next.start(0).and(next.process) {
+            Some(process) if !self.dead => process.account.charges().charged().max(process.holder.max().get()),
+            Some(process) => process.account.charges().charged(),
+            None => 0,
+        }
+    }
+
+    /// Begins an attempt, the backend of which exists at once: the worst case.
+    pub fn connect(&mut self) -> Option<Attempt> {
+        let process = self.process.as_mut()?;
+        let address = SocketAddr::from(([10, 0, 0, 1], 5432));
+        let attempt = process.account.begin(address).ok()??;
+        process.attempts += 1;
+        process.account.starting(attempt);
+        let pid = i32::from(self.boots) * 10 + i32::from(process.attempts);
+        process.account.connected(attempt, pid).ok()?;
+        process.open.insert(attempt);
+        Some(attempt)
+    }
+
+    /// Takes a message and answers it.
+    pub fn take(&mut self, digest: Digest) -> Option<Answer> {
+        let Process { holder, account, finishing, .. } = self.process.as_mut()?;
+        let taken = holder.take(NOW, message(digest), account).ok()?;
+        if *finishing {
+            holder.finish(&taken, account).ok()?;
+        }
+        Some(holder.answer(&taken, account, Report::default()))
+    }
+
+    pub fn finish(&mut self) -> Option<()> {
+        self.process.as_mut()?.finishing = true;
+        Some(())
+    }
+
+    /// The socket ends without EOF.
+    pub fn lose(&mut self) -> Option<()> {
+        let process = self.process.as_mut()?;
+        let attempt = process.open.pop_first()?;
+        process.account.lost(attempt, NOW);
+        Some(())
+    }
+
+    /// The backend of `attempt` ended: whoever still has the socket receives EOF.
+    pub fn ended(&mut self, attempt: Attempt) {
+        if let Some(process) = &mut self.process
+            && process.open.remove(&attempt)
+        {
+            process.account.eof(attempt);
+        }
+    }
+
+    pub fn may_take(&self, digest: Digest) -> bool {
+        self.process.as_ref().is_some_and(|process| process.holder.would_take(NOW, message(digest)))
+    }
+}
+
+pub fn pool() -> PoolName {
+    PoolName::new("shop/orders").expect("it is one")
+}
+
+pub fn uid(pod: usize) -> PodUid {
+    PodUid::new(&format!("pod-{pod}")).expect("it is one")
+}
+
+/// A key for this run, and the public keys that every pod has.
+static PAIR: LazyLock<(SigningKey, Keys)> = LazyLock::new(|| {
+    use ring::rand::SystemRandom;
+    use ring::signature::{Ed25519KeyPair, KeyPair as _};
+    let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).expect("the kernel has randomness");
+    let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).expect("it was just made");
+    let public = pair.public_key().as_ref().try_into().expect("it is 32 bytes long");
+    (SigningKey::from_pkcs8(pkcs8.as_ref()).expect("it was just made"), Keys::new([public]))
+});
+
+pub fn keys() -> &'static Keys {
+    &PAIR.1
+}
+
+pub fn key() -> &'static SigningKey {
+    &PAIR.0
+}
+
+/// Every message that was ever sent, by its digest: what checking its signature gives does not depend on the state.
+static MESSAGES: LazyLock<RwLock<HashMap<Digest, Verified>>> = LazyLock::new(RwLock::default);
+
+pub fn remember(sent: &Sent) -> Digest {
+    if !MESSAGES.read().expect("nobody panics with it").contains_key(&sent.digest) {
+        let verified = Verified::open(&sent.bytes, keys()).expect("our own key signed it");
+        MESSAGES.write().expect("nobody panics with it").insert(sent.digest, verified);
+    }
+    sent.digest
+}
+
+pub fn message(digest: Digest) -> Verified {
+    MESSAGES.read().expect("nobody panics with it")[&digest].clone()
+}
+
+pub fn settings() -> Document {
+    static SETTINGS: LazyLock<Document> = LazyLock::new(|| {
+        use weir::policy::limits::{Limits, Profile};
+        use weir::policy::settings::{PoolMode, SETTINGS_VERSION, Settings, Thresholds};
+        let limits = Limits {
+            min: 1,
+            max: LIMIT,
+            idle_timeout: Duration::from_secs(30),
+            connection_timeout: Duration::from_secs(10),
+            max_lifetime: Duration::from_mins(30),
+        };
+        Document::write(&Settings {
+            version: SETTINGS_VERSION,
+            pool: pool().as_str().to_owned(),
+            generation: 1,
+            profile: Profile::Production,
+            pool_mode: PoolMode::Session,
+            client: "none".to_owned(),
+            limits,
+            thresholds: Thresholds { warning: 80, critical: 90 },
+            placeholders: None,
+            unknown: serde_json::Map::new(),
+        })
+        .expect("they can be signed")
+    });
+    SETTINGS.clone()
+}
