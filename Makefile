@@ -8,6 +8,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 # Where the images are said to come from; `make image REGISTRY=registry.example.com/team` to push them there.
 REGISTRY ?= weir.local
 TAG ?= $(VERSION)
+SEEDS ?= 200
 CLUSTER := tests/cluster/weir-cluster
 CERTIFICATES := /etc/ssl/certs/ca-certificates.crt
 
@@ -96,8 +97,9 @@ bench: build ## Measure, print a table, and write JSON lines under target/bench/
 	WEIR_PROGRAMS=$(CURDIR)/target/programs cargo bench --profile dev --bench startup
 
 .PHONY: model
-model: ## Check the budget's argument on the code that keeps it (some 10 minutes)
+model: ## Check the budget's argument on the code that keeps it (half an hour), and that nothing freezes (SEEDS=200)
 	cargo run --profile model -p weir-budget-model
+	SEEDS=$(SEEDS) cargo run --profile model -p weir-budget-model -- --fair
 
 .PHONY: simulate
 simulate: ## Divide budgets in virtual time, and print the tables
