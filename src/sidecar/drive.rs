@@ -154,6 +154,8 @@ struct Server {
 struct Loop {
     epoll: OwnedFd,
     listener: Option<OwnedFd>,
+    /// Where it listens.
+    listen: SocketAddr,
     descriptors: usize,
     /// No descriptors were left: accept again then.
     deaf_until: Option<Instant>,
@@ -216,7 +218,7 @@ pub fn run(start: Start) -> Result<Final, Error> {
     if !address.ip().is_loopback() {
         return Err(Error::NotLoopback(address));
     }
-    let mut this = Loop::new(start).map_err(Error::Prepare)?;
+    let mut this = Loop::new(start, address).map_err(Error::Prepare)?;
     let mut events = Vec::with_capacity(EVENTS);
     loop {
         this.upkeep();
@@ -228,7 +230,7 @@ pub fn run(start: Start) -> Result<Final, Error> {
 }
 
 impl Loop {
-    fn new(start: Start) -> std::io::Result<Self> {
+    fn new(start: Start, listen: SocketAddr) -> std::io::Result<Self> {
         start.listener.set_nonblocking(true)?;
         let listener = OwnedFd::from(start.listener);
         // Accepted sockets inherit it.
@@ -241,6 +243,7 @@ impl Loop {
         Ok(Self {
             epoll,
             listener: Some(listener),
+            listen,
             descriptors: start.descriptors,
             deaf_until: None,
             deaf: false,

@@ -113,7 +113,12 @@ fn serve() -> Result<Final, RunError> {
     let dialect = config.dialect;
     let placeholders = config.settings.placeholders.clone();
     let roots = system_roots();
-    let read_target = move |url: &[u8]| Target::parse(url, dialect, placeholders.as_ref(), &roots);
+    let unknown = |source| RunError::Listen { variable: ENV_LISTEN, address: config.listen, source };
+    let listen = listener.local_addr().map_err(unknown)?;
+    let read_target = move |url: &[u8]| match Target::parse(url, dialect, placeholders.as_ref(), &roots) {
+        Ok(target) if target.leads_to(listen) => Err(TargetError::Itself),
+        read => read,
+    };
     let (url, url_file) = match config.url {
         UrlSource::Literal(url) => (Zeroizing::new(url), None),
         UrlSource::File(path) => {

@@ -7,6 +7,7 @@
 mod keys;
 mod secret;
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -84,6 +85,9 @@ pub enum TargetError {
     /// No user: a library would take the name of the application's operating system user, or an environment variable.
     #[error("the connection URL names no user")]
     NoUser,
+    /// It is the URL that the application was given, or like it.
+    #[error("the connection URL leads to this sidecar itself: let it name the database's own host and port")]
+    Itself,
     /// The key demands something that is not done here.
     #[error("the connection URL's key {key} has a value that the sidecar can't honour: remove it")]
     Unsupported {
@@ -110,6 +114,7 @@ impl TargetError {
         match self {
             Self::Url(_) | Self::Value { .. } => "UrlMalformed",
             Self::NoUser => "UrlWithoutUser",
+            Self::Itself => "UrlLeadsBack",
             Self::Unsupported { .. } => "UrlUnsupported",
             Self::Lost { .. } => "UrlKeysLost",
         }
@@ -168,6 +173,23 @@ impl Target {
             left_to_client: shown(query.unknown),
         })
     }
+
+    /// Whether a host of the URL is plainly `listen`, where our own clients connect. A name may still turn out to be: see
+    /// [`arrives_at`].
+    pub fn leads_to(&self, listen: SocketAddr) -> bool {
+        self.hosts.iter().any(|host| {
+            let place = host.address.as_ref().unwrap_or(&host.name);
+            let ip: Option<IpAddr> =
+                if place.eq_ignore_ascii_case("localhost") { Some(listen.ip()) } else { place.parse().ok() };
+            ip.is_some_and(|ip| arrives_at(listen, SocketAddr::new(ip, host.port)))
+        })
+    }
+}
+
+/// Whether who connects to `address` is accepted at `listen`. The kernel takes the unspecified address for a loopback one.
+pub fn arrives_at(listen: SocketAddr, address: SocketAddr) -> bool {
+    let ip = address.ip().to_canonical();
+    address.port() == listen.port() && (ip == listen.ip().to_canonical() || ip.is_unspecified())
 }
 
 /// What the query says, key by key; the last of equal keys counts, as in every library of the table.

@@ -267,6 +267,8 @@ async fn a_rotated_password_is_used_for_new_server_connections_without_a_restart
     }
     mount(&files, 3, "postgres://");
     sidecar.logged("the connection URL has changed and is not usable: keeping the old one");
+    mount(&files, 4, &format!("postgres://weir:weir@{}/weir", sidecar.listen));
+    sidecar.logged("leads to this sidecar itself");
     eventually_open(&sidecar).await.leave().await;
     let report = sidecar.health();
     assert_eq!(report.boot, boot, "it did not restart");
@@ -316,6 +318,13 @@ fn what_cannot_be_used_is_refused_with_variable_and_remedy() {
     let mut newer = Options::new(url, 1, 2);
     newer.settings["version"] = 2.into();
     refused(newer, "WEIR_SETTINGS has version 2");
+    let port =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("there is one").port();
+    let itself = format!("postgres://app:canary@localhost:{port}/app");
+    refused(
+        Options::new(&itself, 1, 2).set("WEIR_LISTEN", format!("127.0.0.1:{port}")),
+        "the connection URL leads to this sidecar itself",
+    );
     let missing = Options::new(url, 1, 2).unset("WEIR_DATABASE_URL").set("WEIR_DATABASE_URL_FILE", "/nonexistent/url");
     refused(missing, "cannot read \"/nonexistent/url\", the file with the connection URL");
     let taken = Options::new(url, 1, 2).start();

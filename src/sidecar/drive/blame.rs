@@ -33,6 +33,12 @@ fn shown(name: &str) -> String {
     if name.bytes().all(usual) { format!("{name:?}") } else { "of the connection URL".to_owned() }
 }
 
+/// A host of the URL turned out to be where our clients connect. Waiting does not help.
+pub fn itself(target: &Target, address: Address) -> Refusal {
+    unreachable(*b"08004", target, address, "it is this pool itself")
+        .hint("Let the connection URL, or the Secret that holds it, name the database's own host and port.")
+}
+
 pub fn tls(target: &Target, address: Address, error: &TlsError) -> Refusal {
     // The class of connection exceptions; but waiting does not help.
     unreachable(*b"08004", target, address, error)

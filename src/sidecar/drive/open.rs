@@ -19,7 +19,7 @@ use crate::sidecar::client::Phase as Client;
 use crate::sidecar::login::{LoggedIn, Login};
 use crate::sidecar::pool::{self, Cause, Counts};
 use crate::sidecar::server::{Phase, Purpose, dress, query};
-use crate::sidecar::target::{Keepalive, Target};
+use crate::sidecar::target::{Keepalive, Target, arrives_at};
 use crate::sidecar::tls::{Negotiation, Transport};
 use crate::sidecar::wire::{Exchange, Parameters, Refusal, fatal};
 
@@ -77,6 +77,13 @@ impl Loop {
     /// Connects to the `tried`-th address. False when nothing more can be begun now.
     fn open(&mut self, tried: usize) -> bool {
         let Some(address) = self.resolver.address(tried) else { return false };
+        if arrives_at(self.listen, address.socket) {
+            if self.open(tried + 1) {
+                return true;
+            }
+            self.failed(blame::itself(&self.target, address));
+            return false;
+        }
         let attempt = match self.books.begin(self.now, address.socket) {
             Ok(Some(attempt)) => attempt,
             Ok(None) => {

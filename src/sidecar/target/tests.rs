@@ -48,6 +48,19 @@ fn the_end_of_a_files_line_is_no_part_of_the_url() {
 }
 
 #[test]
+fn a_url_that_leads_back_is_told() {
+    let listen = "127.0.0.1:16432".parse().unwrap();
+    let back = |hosts: &str| parse(&format!("postgres://app@{hosts}/shop"), "libpq").unwrap().leads_to(listen);
+    for hosts in ["127.0.0.1:16432", "db,LocalHost:16432", "0.0.0.0:16432", "[::ffff:127.0.0.1]:16432", "[::]:16432"] {
+        assert!(back(hosts), "{hosts}");
+    }
+    for hosts in ["127.0.0.1:5432", "127.0.0.2:16432", "db:16432", "[::1]:16432", "localhost"] {
+        assert!(!back(hosts), "{hosts}");
+    }
+    assert!(parse("postgres://app@db:16432/shop?hostaddr=127.0.0.1", "libpq").unwrap().leads_to(listen));
+}
+
+#[test]
 fn an_application_that_sees_placeholders_must_give_them() {
     let target = hidden("postgres://app:secret@db/orders", "none").unwrap();
     assert_eq!(target.client, ClientNames { user: bytes("weir"), database: bytes("shop") });

@@ -143,6 +143,29 @@ fn a_name_that_does_not_resolve_is_named() {
 }
 
 #[test]
+fn a_url_that_leads_back_to_the_pool_is_refused_and_never_dialled() {
+    let database = postgres::database();
+    let pooler = Pooler::start(&database.url(), short(1, 2), Release::AtDisconnect);
+    let mut idle = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+    let accepted = pooler.count(|figures| &figures.clients_accepted);
+    for host in ["127.0.0.1", "localhost", "0.0.0.0"] {
+        let url = format!("postgres://{0}:secret@{host}:{1}/{0}", database.name, pooler.port);
+        pooler.send(Command::Target(target(&url)));
+        eventually("the refusal", || pooler.figures.last_failure().as_deref() == Some("08004"));
+        pooler.send(Command::Target(target(&database.url())));
+        eventually("the right URL", || pooler.figures.last_failure().is_none());
+    }
+    assert_eq!(pooler.count(|figures| &figures.clients_accepted), accepted);
+    let url = format!("postgres://{0}@127.0.0.1:{1}/{0}", database.name, pooler.port);
+    pooler.send(Command::Target(target(&url)));
+    eventually("the refusal", || pooler.figures.last_failure().as_deref() == Some("08004"));
+    idle.send(&query("SELECT 1"));
+    let refused = idle.read().unwrap();
+    assert_eq!(field(&refused, b'C'), "08004", "{refused:?}");
+    assert!(field(&refused, b'M').ends_with("failed: it is this pool itself"), "{refused:?}");
+}
+
+#[test]
 fn the_next_host_of_the_url_is_tried() {
     let database = postgres::database();
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
