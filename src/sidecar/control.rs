@@ -8,10 +8,12 @@ mod alarm;
 mod endpoints;
 mod heartbeat;
 mod panel;
-mod resolve;
+mod requests;
 mod serve;
 mod url_file;
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -20,8 +22,9 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::figures::{Command, Commander, Request};
 use super::target::Target;
@@ -30,7 +33,7 @@ use alarm::Watch;
 pub use panel::Panel;
 pub use url_file::{UrlFile, UrlFileError};
 
-/// How often the URL file and the utilization are looked at.
+/// How often the URL file is looked at, where there is one, and the utilization at most, while it changes. Nothing else ticks.
 const TICK: Duration = Duration::from_secs(1);
 
 /// What open transactions get after SIGTERM: Kubernetes' default of `terminationGracePeriodSeconds` (30 s) less what it takes to say
@@ -105,15 +108,18 @@ impl Control {
         let _lost = AbortIfLost;
         runtime.block_on(async move {
             let panel = Arc::new(self.panel);
+            let utilization = Notify::new();
             let serving = serve::serve(listener, Arc::clone(&panel));
-            let ticking = tick(&panel, self.url_file, &self.commander);
+            let following = follow(self.url_file, &self.commander);
+            let watching = watch(&panel, &utilization);
             let stopping = stop(&panel, signals, &self.commander);
-            let resolving = resolve::resolve(self.commander.clone(), self.requests);
+            let requested = requests::serve(self.commander.clone(), self.requests, &utilization);
             tokio::select! {
                 never = serving => match never {},
-                never = ticking => match never {},
+                never = following => match never {},
+                never = watching => match never {},
                 never = stopping => match never {},
-                () = resolving => {}
+                () = requested => {}
                 () = panel.stopped(self.loop_stopped) => abort(self.loop_stopped).await,
             }
         });
@@ -141,30 +147,32 @@ impl Drop for AbortIfLost {
     }
 }
 
-async fn tick(
-    panel: &Panel,
-    mut url_file: Option<(UrlFile, ReadTarget)>,
-    commander: &Commander,
-) -> std::convert::Infallible {
-    let mut watch = Watch::default();
+async fn follow(url_file: Option<(UrlFile, ReadTarget)>, commander: &Commander) -> Infallible {
+    let Some((mut file, read)) = url_file else { return pending().await };
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        watch.look(&panel.report());
-        if let Some((file, read)) = &mut url_file
-            && let Some(url) = file.changed()
-        {
-            match read(&url) {
-                Ok(target) => {
-                    commander.send(Command::Target(Arc::new(target)));
-                    tracing::info!("the connection URL has changed: new server connections use it");
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the connection URL has changed and is not usable: keeping the old one");
-                }
+        let Some(url) = file.changed() else { continue };
+        match read(&url) {
+            Ok(target) => {
+                commander.send(Command::Target(Arc::new(target)));
+                tracing::info!("the connection URL has changed: new server connections use it");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the connection URL has changed and is not usable: keeping the old one");
             }
         }
+    }
+}
+
+async fn watch(panel: &Panel, utilization: &Notify) -> Infallible {
+    let mut watch = Watch::default();
+    loop {
+        utilization.notified().await;
+        watch.look(&panel.report());
+        // What comes and goes meanwhile is not said.
+        sleep(TICK).await;
     }
 }
 
@@ -179,7 +187,7 @@ impl Signals {
     }
 }
 
-async fn stop(panel: &Panel, mut signals: Signals, commander: &Commander) -> std::convert::Infallible {
+async fn stop(panel: &Panel, mut signals: Signals, commander: &Commander) -> Infallible {
     loop {
         let name = tokio::select! {
             _ = signals.terminate.recv() => "SIGTERM",

@@ -70,7 +70,7 @@ pub struct Start {
     pub epoch: Instant,
     /// From [`super::figures::commands`].
     pub commands: Commands,
-    /// Names to look up.
+    /// Names to look up, and whether to look at the figures.
     pub requests: UnboundedSender<Request>,
 }
 
@@ -170,6 +170,9 @@ struct Loop {
     books: Books,
     commands: Commands,
     resolver: Resolver,
+    requests: UnboundedSender<Request>,
+    /// How many are open, and may be, as the control thread was told.
+    told: (u32, u32),
     keys: Keys,
     identities: Identities,
     /// The identity that new connections put on ahead: that of the last client.
@@ -254,7 +257,9 @@ impl Loop {
             figures: start.figures,
             books: Books::new(start.account, start.epoch),
             commands: start.commands,
-            resolver: Resolver::new(start.requests),
+            resolver: Resolver::new(start.requests.clone()),
+            requests: start.requests,
+            told: (0, 0),
             keys: Keys::default(),
             identities: Identities::default(),
             fashion: None,

@@ -96,6 +96,8 @@ pub enum Request {
         /// Name as in the URL.
         host: String,
     },
+    /// The number of server connections, or the most that may be, has changed: the log may have to say so.
+    Utilization,
 }
 
 /// The control thread's end: queues commands and wakes the loop.

@@ -15,6 +15,8 @@ mod sidecar;
 mod descriptors;
 #[path = "sidecar/disk.rs"]
 mod disk;
+#[path = "sidecar/idle.rs"]
+mod idle;
 #[path = "sidecar/killed.rs"]
 mod killed;
 #[path = "sidecar/large.rs"]

@@ -9,7 +9,7 @@ use rustix::event::epoll::Event;
 
 use super::{Final, Loop};
 use crate::sidecar::charge::CONFIRMATION;
-use crate::sidecar::figures::Command;
+use crate::sidecar::figures::{Command, Request};
 use crate::sidecar::pool;
 use crate::sidecar::server::Phase;
 use crate::sidecar::wire::fatal;
@@ -34,6 +34,11 @@ impl Loop {
             self.publish_all();
         }
         self.publish();
+        // After the figures, which are then looked at.
+        let size = (self.open, self.limits.max);
+        if std::mem::replace(&mut self.told, size) != size {
+            let _ = self.requests.send(Request::Utilization);
+        }
     }
 
     /// When the loop must wake without an event.

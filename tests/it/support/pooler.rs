@@ -52,7 +52,8 @@ impl Pooler {
         let (requests, mut asked) = tokio::sync::mpsc::unbounded_channel();
         let answering = commander.clone();
         thread::spawn(move || {
-            while let Some(Request::Resolve { request, host }) = asked.blocking_recv() {
+            while let Some(asked) = asked.blocking_recv() {
+                let Request::Resolve { request, host } = asked else { continue };
                 let found =
                     (host.as_str(), 0).to_socket_addrs().map(|found| found.map(|address| address.ip()).collect());
                 let addresses = found.map_err(|error: io::Error| error.to_string());

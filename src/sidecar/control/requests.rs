@@ -1,9 +1,10 @@
-//! Name look-ups for the loop, which must not wait. A look-up may block a thread of the resolver; the loop keeps its old answer.
+//! What the loop asks for: name look-ups above all, for which it must not wait. A look-up may block a thread of the resolver; the loop keeps its old answer.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::net::lookup_host;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
@@ -15,12 +16,17 @@ const WITHIN: Duration = Duration::from_secs(5);
 const ADDRESSES_MAX: usize = 16;
 
 /// Serves the loop's requests until its end of the channel is gone.
-pub(super) async fn resolve(commander: Commander, mut requests: UnboundedReceiver<Request>) {
-    while let Some(Request::Resolve { request, host }) = requests.recv().await {
-        let commander = commander.clone();
-        tokio::spawn(async move {
-            commander.send(Command::Resolved { request, addresses: look_up(&host).await });
-        });
+pub(super) async fn serve(commander: Commander, mut requests: UnboundedReceiver<Request>, utilization: &Notify) {
+    while let Some(request) = requests.recv().await {
+        match request {
+            Request::Resolve { request, host } => {
+                let commander = commander.clone();
+                tokio::spawn(async move {
+                    commander.send(Command::Resolved { request, addresses: look_up(&host).await });
+                });
+            }
+            Request::Utilization => utilization.notify_one(),
+        }
     }
 }
 
