@@ -108,9 +108,10 @@ fn a_login_that_only_looks_serves_nobody() {
     let pooler = Pooler::start(&url, limits, Release::AtDisconnect);
     let mut client = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
     client.send(&query("SELECT pg_sleep(600)"));
-    let busy =
-        format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{}' AND state = 'active'", database.name);
-    eventually("the query to run", || database.sql(&busy) == "1");
+    // Nothing of ours: whatever does not sleep ends with its stream.
+    let sleeping =
+        format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{}' AND wait_event = 'PgSleep'", database.name);
+    eventually("the query to run", || database.sql(&sleeping) == "1");
     let far_ends = cutter.cut();
     client.read_to_end();
     pooler.until(|figures| &figures.unconfirmed, 1);

@@ -96,7 +96,8 @@ impl Pooler {
 
     /// Drains, and waits for the end.
     pub fn stop(mut self, grace: Duration) -> Final {
-        self.send(Command::Drain { grace });
+        // One that was drained before may have ended already.
+        self.commander.send(Command::Drain { grace });
         self.thread.take().unwrap().join().unwrap()
     }
 
