@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use crate::policy::budget::exchange::{self, Answer, Boot, Fence, PoolName, Refusal, Report, Verified};
+use crate::policy::budget::exchange::{self, Answer, Boot, Document, Fence, PoolName, Refusal, Report, Verified};
 use crate::policy::budget::{BootId, Connections, PodUid};
 use crate::sidecar::journal::{Account, History, JournalError, SettingsText, Store, Taken};
 
@@ -60,7 +60,7 @@ impl Holder {
         let holder = Self {
             exchange: Boot::new(injected.pool.clone(), injected.pod.clone(), boot, history.fence),
             grant: history.grant.or_else(|| injected.budgeted.then_some(Connections::NONE)),
-            limit: told(history).unwrap_or(injected.limit),
+            limit: told(history).as_ref().map_or(injected.limit, limit),
             incomplete: history.damage.is_some(),
         };
         if injected.budgeted || history.fence.is_some() {
@@ -114,7 +114,7 @@ impl Holder {
         let told = self.exchange.journalled(&accepted)?;
         if let Some(order) = order {
             self.grant = Some(order.grant);
-            self.limit = Connections::at_most(order.settings.settings().limits.max);
+            self.limit = limit(&order.settings);
             account.limit(self.max().get());
         }
         Ok(told)
@@ -154,8 +154,11 @@ impl Holder {
     }
 }
 
-/// The limit in the settings that were taken last.
-fn told(history: &History) -> Option<Connections> {
-    let settings = exchange::Document::read(history.settings.as_ref()?.as_bytes())?.settings();
-    Some(Connections::at_most(settings.limits.max))
+/// The settings that were taken last.
+fn told(history: &History) -> Option<Document> {
+    Document::read(history.settings.as_ref()?.as_bytes())
+}
+
+fn limit(settings: &Document) -> Connections {
+    Connections::at_most(settings.settings().limits.max)
 }

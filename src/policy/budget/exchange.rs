@@ -107,4 +107,4 @@ pub use upstream::{RoleId, Upstream};
 pub use words::{BootId, Digest, Epoch, KeyId, Nonce, PodUid, PoolName, Sequence};
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

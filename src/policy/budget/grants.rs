@@ -31,7 +31,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 pub use answer::{Heard, NotHeard};
 pub use pod::Standing;
@@ -40,6 +40,7 @@ pub use write::Plan;
 use pod::Pod;
 
 use super::exchange::{Hello, PoolName};
+use super::fault::{Fault, planted};
 use super::ledger::{Claim, Ledger, Name};
 use super::{BootId, Connections, Epoch, PodUid};
 
@@ -83,9 +84,7 @@ impl Grants {
     /// Begins to lead. `written` is the ledger after the claim succeeded, `before` the epoch that was read before it. `None` where the
     /// ledger is another's.
     pub fn claimed(pool: PoolName, written: Ledger, before: Option<Epoch>, id: u64) -> Option<Self> {
-        let claim = written
-            .claim
-            .filter(|claim| claim.id == id || super::fault::planted(super::fault::Fault::SameEpochTwice))?;
+        let claim = written.claim.filter(|claim| claim.id == id || planted(Fault::SameEpochTwice))?;
         let pods = written.names.keys().map(|pod| (pod.clone(), Pod::found(true))).collect();
         let claimed_ceiling = written.ceiling;
         let rest = (!written.doubt).then_some(written.total);
@@ -160,6 +159,11 @@ impl Grants {
         self.pods.iter().map(|(uid, pod)| (uid, pod.standing(self.ledger.names.contains_key(uid))))
     }
 
+    /// What is known of one.
+    pub fn standing(&self, uid: &PodUid) -> Option<Standing> {
+        Some(self.pods.get(uid)?.standing(self.ledger.names.contains_key(uid)))
+    }
+
     /// What pods that are not fenced may have together; `None` where nobody knows.
     pub fn remainder(&self) -> Option<u64> {
         let unfenced = self.pods.values().filter(|pod| pod.shares_the_remainder()).count() as u64;
@@ -177,11 +181,7 @@ impl Grants {
     /// What may be granted beyond that now, without writing.
     pub fn room(&self) -> u64 {
         let budget = u64::from(self.ledger.spec.budget.get());
-        let total = if super::fault::planted(super::fault::Fault::TotalRaisedAfterSending) {
-            budget
-        } else {
-            self.ledger.total
-        };
+        let total = if planted(Fault::TotalRaisedAfterSending) { budget } else { self.ledger.total };
         self.remainder().map_or(0, |remainder| total.min(budget).saturating_sub(self.held().saturating_add(remainder)))
     }
 
@@ -191,7 +191,7 @@ impl Grants {
         if let Some(pod) = self.pods.get_mut(uid) {
             pod.die();
         }
-        if super::fault::planted(super::fault::Fault::OrphanForgotten) {
+        if planted(Fault::OrphanForgotten) {
             self.ended(uid);
         }
     }
@@ -206,14 +206,9 @@ impl Grants {
             self.pods.remove(uid);
             return;
         }
-        if super::fault::planted(super::fault::Fault::DeathReleasedWhileUnfenced) && pod.shares_the_remainder() {
+        if planted(Fault::DeathReleasedWhileUnfenced) && pod.shares_the_remainder() {
             self.rest = self.rest.map(|rest| rest.saturating_sub(1));
         }
-    }
-
-    /// Those whose end is not written yet.
-    fn ending(&self) -> BTreeSet<PodUid> {
-        self.pods.iter().filter(|(_, pod)| pod.has_ended()).map(|(uid, _)| uid.clone()).collect()
     }
 
     /// Which run of a pod's sidecar said hello last.
@@ -224,10 +219,5 @@ impl Grants {
     /// How many messages were sent.
     pub const fn sent(&self) -> u64 {
         self.sent
-    }
-
-    /// The most that any pod may be granted.
-    pub const fn ceiling(&self) -> Connections {
-        self.ledger.ceiling
     }
 }

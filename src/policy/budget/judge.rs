@@ -105,8 +105,7 @@ impl Case {
 
 impl Judge {
     /// A pod is known to be dead since `since`. Its first row began at `created` (PostgreSQL's timestamptz) or later; `upstream` is what
-    /// it was connected to when it was heard last.
-    /// `last` is what it listed then.
+    /// it was connected to when it was heard last, `last` what it listed then.
     pub fn died(&mut self, pod: PodUid, since: Duration, created: u64, upstream: Option<Upstream>, last: &[Backend]) {
         self.foreign.retain(|row| !last.contains(row));
         let skew = u64::try_from(SKEW.as_micros()).unwrap_or(u64::MAX);
@@ -146,11 +145,10 @@ impl Judge {
                 case.clean = None;
                 return false;
             }
-            let (first, upstream) = *case.clean.get_or_insert((seen.answered, seen.upstream));
-            if upstream != seen.upstream {
+            let Some((first, _)) = case.clean.filter(|(_, at)| *at == seen.upstream) else {
                 case.clean = Some((seen.answered, seen.upstream));
                 return false;
-            }
+            };
             seen.asked >= first + BETWEEN
         });
         Verdict {

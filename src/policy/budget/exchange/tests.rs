@@ -16,14 +16,14 @@ use crate::policy::limits::{Limits, Profile};
 use crate::policy::settings::{PoolMode, SETTINGS_VERSION, Settings, Thresholds};
 
 /// A key pair that is the same in each run.
-fn key(seed: u8) -> (SigningKey, [u8; 32]) {
+pub(in crate::policy::budget) fn key(seed: u8) -> (SigningKey, [u8; 32]) {
     let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
     let public = pair.public_key().as_ref().try_into().unwrap();
     (SigningKey::new(pair).unwrap(), public)
 }
 
 /// Those of seeds 1 and 2.
-fn keys() -> Keys {
+pub(in crate::policy::budget) fn keys() -> Keys {
     Keys::new([key(1).1, key(2).1])
 }
 
@@ -43,7 +43,7 @@ fn unsealed(bytes: &[u8]) -> Vec<u8> {
     bytes[..bytes.len() - 32].to_vec()
 }
 
-fn pool() -> PoolName {
+pub(in crate::policy::budget) fn pool() -> PoolName {
     PoolName::new("shop/orders").unwrap()
 }
 
@@ -51,7 +51,7 @@ fn pod() -> PodUid {
     PodUid::new("4f1c2d3e-0000-4000-8000-00000000000a").unwrap()
 }
 
-fn connections(number: u32) -> Connections {
+pub(in crate::policy::budget) fn connections(number: u32) -> Connections {
     Connections::new(number).unwrap()
 }
 
@@ -63,7 +63,7 @@ fn sequence(number: u64) -> Sequence {
     Sequence::new(number).unwrap()
 }
 
-fn settings() -> Settings {
+pub(in crate::policy::budget) fn settings() -> Settings {
     Settings {
         version: SETTINGS_VERSION,
         pool: pool().as_str().to_owned(),

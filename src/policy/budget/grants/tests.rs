@@ -7,15 +7,11 @@ mod writes;
 
 use std::time::Duration;
 
-use ring::rand::SystemRandom;
-use ring::signature::{Ed25519KeyPair, KeyPair as _};
-
 use super::*;
 use crate::policy::budget::BootId;
-use crate::policy::budget::exchange::{Answer, Boot, Document, Fence, Keys, Report, Sent, SigningKey};
+use crate::policy::budget::exchange::tests::{connections, key, keys, pool};
+use crate::policy::budget::exchange::{self, Answer, Boot, Document, Fence, Keys, Report, Sent, SigningKey};
 use crate::policy::budget::ledger::{Existing, Spec};
-use crate::policy::limits::{Limits, Profile};
-use crate::policy::settings::{PoolMode, SETTINGS_VERSION, Settings, Thresholds};
 
 /// The most that any order says, where a test does not say otherwise.
 const CEILING: u32 = 10;
@@ -37,44 +33,16 @@ struct Keyring {
 }
 
 fn keyring() -> Keyring {
-    let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
-    let public = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap().public_key().as_ref().try_into().unwrap();
-    Keyring { own: SigningKey::from_pkcs8(pkcs8.as_ref()).unwrap(), public: Keys::new([public]) }
-}
-
-fn pool() -> PoolName {
-    PoolName::new("shop/orders").unwrap()
-}
-
-fn connections(count: u32) -> Connections {
-    Connections::new(count).unwrap()
+    Keyring { own: key(1).0, public: keys() }
 }
 
 fn spec(budget: u32) -> Spec {
     Spec { pool: "uid".to_owned(), generation: 1, budget: connections(budget) }
 }
 
+/// Which, does not matter here.
 fn settings() -> Document {
-    let limits = Limits {
-        min: 1,
-        max: CEILING,
-        idle_timeout: Duration::from_secs(30),
-        connection_timeout: Duration::from_secs(10),
-        max_lifetime: Duration::from_mins(30),
-    };
-    let settings = Settings {
-        version: SETTINGS_VERSION,
-        pool: pool().as_str().to_owned(),
-        generation: 1,
-        profile: Profile::Production,
-        pool_mode: PoolMode::Session,
-        client: "none".to_owned(),
-        limits,
-        thresholds: Thresholds { warning: 80, critical: 90 },
-        placeholders: None,
-        unknown: serde_json::Map::new(),
-    };
-    Document::write(&settings).unwrap()
+    Document::write(&exchange::tests::settings()).unwrap()
 }
 
 impl Pod {

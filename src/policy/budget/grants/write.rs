@@ -1,6 +1,7 @@
 //! What is written: one write of the ledger at a time.
 
 use super::Grants;
+use super::pod::Pod;
 use crate::policy::budget::Connections;
 use crate::policy::budget::fault::{Fault, planted};
 use crate::policy::budget::ledger::{Ledger, Spec};
@@ -52,21 +53,19 @@ impl Grants {
         if plan.spec.is_after(&next.spec) {
             next.spec.clone_from(&plan.spec);
         }
-        for uid in self.ending() {
-            next.names.remove(&uid);
-        }
+        next.names.retain(|uid, _| !self.pods.get(uid).is_some_and(Pod::has_ended));
         let fenced = self.pods.iter().filter(|(_, pod)| pod.held().is_some() && !pod.has_ended());
         for (uid, pod) in fenced {
             next.names.entry(uid.clone()).or_insert_with(|| pod.name.clone().unwrap_or_default());
         }
-        let held = self.pods.values().filter_map(super::Pod::held).max().unwrap_or_default();
+        let held = self.pods.values().filter_map(Pod::held).max().unwrap_or_default();
         if let Some(remainder) = self.remainder() {
             let needed = self.held().saturating_add(remainder);
             let most = if planted(Fault::EffectiveRaised) { u64::MAX } else { next.spec.budget.get().into() };
             let wanted = plan.want.saturating_add(remainder).min(most).max(needed);
             let above = next.total > next.spec.budget.get().into();
             next.total = if plan.lower || above { wanted } else { wanted.max(next.total) };
-            if !self.pods.values().any(super::Pod::shares_the_remainder) {
+            if !self.pods.values().any(Pod::shares_the_remainder) {
                 next.doubt = false;
                 next.ceiling = plan.ceiling.max(held);
             }
@@ -79,11 +78,9 @@ impl Grants {
     pub fn written(&mut self) {
         let Some(written) = self.writing.take() else { return };
         self.unsettled = std::mem::take(&mut self.doubted);
-        let named = &written.names;
-        self.pods.retain(|uid, pod| !pod.has_ended() || named.contains_key(uid));
-        let doubt = self.unsettled;
+        self.pods.retain(|uid, pod| !pod.has_ended() || written.names.contains_key(uid));
         self.ledger = written;
-        self.ledger.doubt |= doubt;
+        self.ledger.doubt |= self.unsettled;
         if !self.ledger.doubt && self.rest.is_none() {
             self.rest = Some(0);
         }

@@ -1,14 +1,19 @@
 //! `make model`: the argument of docs/budget.md, checked on the code that keeps it.
 //!
 //! A state is a PostgreSQL server with its backends, the ledger in the API server, leaders, pods with journal and process, and every
-//! signed message that was ever sent. A step is one act of one of them, by the functions that the binaries call: nothing here adds
-//! or compares grants. Any message can be delivered at any time, as often as its receiver takes it, or never; so loss, duplication,
-//! reordering and delay past a change of leader need no steps of their own, nor do a stopped leader, a partition, a force deletion or
-//! a changed label: they are steps that don't happen.
+//! signed message that was ever sent. A step is one act of one of them, by the functions that the binaries call. Any message can be
+//! delivered at any time, as often as its receiver takes it, or never; so loss, duplication, reordering and delay past a change of
+//! leader need no steps of their own, nor do a stopped leader, a partition, a force deletion or a changed label: they are steps that
+//! don't happen. What is sent is pruned by what pods really have: a question that can teach nothing is not asked.
 //!
-//! Three things are checked in every state: there are at most as many backends as the ledger's effective budget; the effective budget
-//! rose only where the spec's did; what leaders count is within the ledger's total. Then each planted fault is to be found at the
-//! bounds at which nothing else was.
+//! In every state there are at most as many backends as the ledger's effective budget, which rose only where the spec's did; pods are
+//! within what is held for them; what leaders count is within the ledger's total. Then each planted fault is to be found at the bounds
+//! at which nothing else was.
+//!
+//! Not reached: doubt, damaged journals, pods that are found late, failover, a store that fails, the judge's times, a third leader. A
+//! pod takes a message and answers it in one step.
+//!
+//! `FAULTS=1` leaves the clean searches out, `ONLY=Fence` searches for the faults of that name, `TRACES=1` prints every trace.
 
 mod bounds;
 mod cached;

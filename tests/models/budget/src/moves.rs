@@ -1,14 +1,19 @@
 //! Which steps there are, and what each does.
 
+use std::sync::LazyLock;
+
 use weir::policy::budget::Connections;
 use weir::policy::budget::Epoch;
-use weir::policy::budget::exchange::{Answer, Digest};
+use weir::policy::budget::exchange::{Answer, Digest, Document};
 
 use crate::bounds::{Bounds, Trouble};
 use crate::cached::Cached;
 use crate::leader::Leader;
 use crate::pod::{LIMIT, Pod, key, remember, settings, uid};
 use crate::world::{Echo, Late, Move, Wish, World};
+
+/// Written once: each order has them.
+static SETTINGS: LazyLock<Document> = LazyLock::new(|| settings(LIMIT));
 
 pub fn possible(bounds: &Bounds, world: &World, moves: &mut Vec<Move>) {
     let may = |trouble| world.spend(bounds, trouble).is_some();
@@ -63,7 +68,7 @@ fn leader_moves(bounds: &Bounds, world: &World, leader: usize, moves: &mut Vec<M
     let may_send = if first { world.sent_before + bounds.messages_first } else { bounds.messages };
     if grants.sent() < may_send {
         for pod in 0..world.pods.len() {
-            let standing = grants.pods().find(|(of, _)| **of == uid(pod)).map(|(_, standing)| standing);
+            let standing = grants.standing(&uid(pod));
             let held = standing.and_then(|standing| standing.held);
             // Another question while one is under way to the same boot is the same question.
             let asked = standing.is_some_and(|standing| standing.asked && !world.has_new_boot(leader, pod));
@@ -112,7 +117,7 @@ impl World {
             Move::Ask(leader, pod) => self.ask(leader, pod)?,
             Move::Order(leader, pod, want) => {
                 let order = |leader: &mut Leader| {
-                    leader.leading()?.order(&uid(pod), Connections::at_most(want), settings(), key())
+                    leader.leading()?.order(&uid(pod), Connections::at_most(want), SETTINGS.clone(), key())
                 };
                 let sent = self.leaders[leader].with(order)?;
                 self.sent.insert(remember(&sent));

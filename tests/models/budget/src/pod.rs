@@ -54,11 +54,7 @@ impl Pod {
         let boot = BootId([u8::try_from(pod).ok()?, self.boots, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         let injected =
             Injected { pool: pool(), pod: uid(pod), budgeted: self.budgeted, limit: Connections::at_most(LIMIT) };
-        let history = self.journal.clone();
-        let mut journal = history.clone();
-        journal.record(&Entry::Boot { kernel_boot: [0; 16], boot }).ok()?;
-        let mut account = Account::inherit(journal, &history, boot, 0, NOW);
-        let holder = Holder::new(&injected, boot, &history, &mut account).ok()?;
+        let (holder, account) = begin(&injected, boot, &self.journal, NOW);
         self.process = Some(Process {
             boot,
             holder,
@@ -186,30 +182,37 @@ pub fn message(digest: Digest) -> Verified {
     MESSAGES.read().expect("nobody panics with it")[&digest].clone()
 }
 
-pub fn settings() -> Document {
-    static SETTINGS: LazyLock<Document> = LazyLock::new(|| {
-        use weir::policy::limits::{Limits, Profile};
-        use weir::policy::settings::{PoolMode, SETTINGS_VERSION, Settings, Thresholds};
-        let limits = Limits {
-            min: 1,
-            max: LIMIT,
-            idle_timeout: Duration::from_secs(30),
-            connection_timeout: Duration::from_secs(10),
-            max_lifetime: Duration::from_mins(30),
-        };
-        Document::write(&Settings {
-            version: SETTINGS_VERSION,
-            pool: pool().as_str().to_owned(),
-            generation: 1,
-            profile: Profile::Production,
-            pool_mode: PoolMode::Session,
-            client: "none".to_owned(),
-            limits,
-            thresholds: Thresholds { warning: 80, critical: 90 },
-            placeholders: None,
-            unknown: serde_json::Map::new(),
-        })
-        .expect("they can be signed")
-    });
-    SETTINGS.clone()
+/// What every order says, but for the limit.
+pub fn settings(limit: u32) -> Document {
+    use weir::policy::limits::{Limits, Profile};
+    use weir::policy::settings::{PoolMode, SETTINGS_VERSION, Settings, Thresholds};
+    let limits = Limits {
+        min: 1,
+        max: limit,
+        idle_timeout: Duration::from_secs(30),
+        connection_timeout: Duration::from_secs(10),
+        max_lifetime: Duration::from_mins(30),
+    };
+    Document::write(&Settings {
+        version: SETTINGS_VERSION,
+        pool: pool().as_str().to_owned(),
+        generation: 1,
+        profile: Profile::Production,
+        pool_mode: PoolMode::Session,
+        client: "none".to_owned(),
+        limits,
+        thresholds: Thresholds { warning: 80, critical: 90 },
+        placeholders: None,
+        unknown: serde_json::Map::new(),
+    })
+    .expect("they can be signed")
+}
+
+/// A boot enters the journal and follows what it tells.
+pub fn begin(injected: &Injected, boot: BootId, history: &History, now: Duration) -> (Holder, Account<History>) {
+    let mut journal = history.clone();
+    journal.record(&Entry::Boot { kernel_boot: [0; 16], boot }).expect("memory takes it");
+    let mut account = Account::inherit(journal, history, boot, 0, now);
+    let holder = Holder::new(injected, boot, history, &mut account).expect("memory takes it");
+    (holder, account)
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir::policy::budget::Connections;
 use weir::policy::budget::exchange::{Answer, Digest};
+use weir::policy::budget::grants::Grants;
 use weir::policy::budget::ledger::{Ledger, Spec};
 use weir::sidecar::charge::Attempt;
 
@@ -171,12 +172,7 @@ impl World {
                 }
             });
         }
-        let sent = self
-            .leaders
-            .iter()
-            .filter_map(|leader| leader.grants())
-            .map(weir::policy::budget::grants::Grants::sent)
-            .max();
+        let sent = self.leaders.iter().filter_map(|leader| leader.grants()).map(Grants::sent).max();
         self.sent_before = sent.unwrap_or(0);
     }
 
@@ -245,30 +241,27 @@ impl World {
         self.effective().is_none_or(|effective| self.backends.len() as u64 <= effective)
     }
 
+    /// The ledger, and the leader whose it is.
+    fn leading(&self) -> Option<(&Ledger, &Grants)> {
+        let (ledger, _) = Option::as_ref(&self.stored)?;
+        let epoch = ledger.claim.map(|claim| claim.epoch);
+        let mut leaders = self.leaders.iter().filter_map(|leader| leader.grants());
+        Some((ledger, leaders.find(|grants| Some(grants.epoch()) == epoch)?))
+    }
+
     /// What the present leader counts is within the total.
     pub fn is_counted(&self) -> bool {
-        let Some((ledger, _)) = &*self.stored else { return true };
-        let epoch = ledger.claim.map(|claim| claim.epoch);
-        let leads =
-            self.leaders.iter().filter_map(|leader| leader.grants()).find(|grants| Some(grants.epoch()) == epoch);
-        let counted = leads.map(|grants| grants.held() + grants.remainder().unwrap_or(0));
-        counted.is_none_or(|counted| ledger.doubt || counted <= ledger.total)
+        let Some((ledger, grants)) = self.leading() else { return true };
+        ledger.doubt || grants.held() + grants.remainder().unwrap_or(0) <= ledger.total
     }
 
     /// What a pod that follows the present leader can come to have is within what that holds for it, and what the others can, within the
     /// remainder.
     pub fn is_held(&self) -> bool {
-        let Some((ledger, _)) = &*self.stored else { return true };
-        let epoch = ledger.claim.map(|claim| claim.epoch);
-        let Some(grants) =
-            self.leaders.iter().filter_map(|leader| leader.grants()).find(|grants| Some(grants.epoch()) == epoch)
-        else {
-            return true;
-        };
+        let Some((ledger, grants)) = self.leading() else { return true };
         let mut unfenced = 0;
         for (pod, of) in self.pods.iter().enumerate() {
-            let standing = grants.pods().find(|(uid_of, _)| **uid_of == uid(pod)).map(|(_, standing)| standing);
-            match standing.and_then(|standing| standing.held) {
+            match grants.standing(&uid(pod)).and_then(|standing| standing.held) {
                 Some(held) if of.cap() > held.get() => return false,
                 Some(_) => {}
                 None if ledger.names.contains_key(&uid(pod)) => unfenced += u64::from(of.cap()),

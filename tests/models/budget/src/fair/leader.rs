@@ -10,10 +10,10 @@ use weir::policy::budget::grants::{Grants, Plan};
 use weir::policy::budget::judge::{Claims, Judge, Seen};
 use weir::policy::budget::ledger::Name;
 
-use super::pod::{Life, settings};
+use super::pod::Life;
 use super::server::AUTHENTICATION_TIMEOUT;
 use super::world::{Outcome, World};
-use crate::pod::{key, uid};
+use crate::pod::{key, settings, uid};
 
 /// The total is lowered once in so many rounds.
 const LOWER: u64 = 3;
@@ -103,7 +103,7 @@ impl Leader {
                 Life::Ended => true,
                 Life::Vanished(proof) => world.round >= proof,
             };
-            let counts = self.grants.pods().any(|(of, standing)| *of == uid(pod.index) && standing.named);
+            let counts = self.grants.standing(&uid(pod.index)).is_some_and(|standing| standing.named);
             if known && counts && !self.cleared.contains(&pod.index) {
                 self.grants.died(&uid(pod.index));
                 let upstream = world.connected_last.get(&pod.index).copied();
@@ -114,15 +114,13 @@ impl Leader {
 
     fn unfenced(&self, world: &World) -> Vec<usize> {
         let asks = |pod: &usize| {
-            let of = uid(*pod);
-            self.grants.pods().any(|(uid, standing)| *uid == of && standing.held.is_none() && standing.speaks)
+            self.grants.standing(&uid(*pod)).is_some_and(|standing| standing.held.is_none() && standing.speaks)
         };
         (0..world.pods.len()).filter(asks).collect()
     }
 
     fn held(&self) -> BTreeMap<usize, u32> {
-        let standings: BTreeMap<_, _> = self.grants.pods().collect();
-        let held = |pod: usize| Some((pod, standings.get(&uid(pod))?.held?.get()));
+        let held = |pod: usize| Some((pod, self.grants.standing(&uid(pod))?.held?.get()));
         (0..super::world::PODS_MAX).filter_map(held).collect()
     }
 

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use weir::policy::budget::exchange::{Answer, Document, Hello, Report, Sent, Verified};
+use weir::policy::budget::exchange::{Answer, Hello, Report, Sent, Verified};
 use weir::policy::budget::{BootId, Connections};
 use weir::sidecar::charge::Attempt;
 use weir::sidecar::holder::{Holder, Injected};
-use weir::sidecar::journal::{Account, Entry, History, Store as _};
+use weir::sidecar::journal::{Account, History};
 
 use super::server::Server;
-use crate::pod::{keys, pool, uid};
+use crate::pod::{begin, keys, pool, uid};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
@@ -79,11 +79,7 @@ impl Pod {
         let boot = BootId(id);
         let limit = Connections::at_most(self.limit);
         let injected = Injected { pool: pool(), pod: uid(self.index), budgeted: self.budgeted, limit };
-        let history = self.journal.clone();
-        let mut journal = history.clone();
-        journal.record(&Entry::Boot { kernel_boot: [0; 16], boot }).expect("memory takes it");
-        let mut account = Account::inherit(journal, &history, boot, 0, now);
-        let holder = Holder::new(&injected, boot, &history, &mut account).expect("memory takes it");
+        let (holder, account) = begin(&injected, boot, &self.journal, now);
         self.process = Some(Process { holder, account, open: BTreeSet::new() });
     }
 
@@ -190,29 +186,4 @@ impl Pod {
             process.account.looked(&look, &server.looked(), now);
         }
     }
-}
-
-pub fn settings(limit: u32) -> Document {
-    use weir::policy::limits::{Limits, Profile};
-    use weir::policy::settings::{PoolMode, SETTINGS_VERSION, Settings, Thresholds};
-    let limits = Limits {
-        min: 1,
-        max: limit,
-        idle_timeout: Duration::from_secs(30),
-        connection_timeout: Duration::from_secs(10),
-        max_lifetime: Duration::from_mins(30),
-    };
-    Document::write(&Settings {
-        version: SETTINGS_VERSION,
-        pool: pool().as_str().to_owned(),
-        generation: 1,
-        profile: Profile::Production,
-        pool_mode: PoolMode::Session,
-        client: "none".to_owned(),
-        limits,
-        thresholds: Thresholds { warning: 80, critical: 90 },
-        placeholders: None,
-        unknown: serde_json::Map::new(),
-    })
-    .expect("they can be signed")
 }
