@@ -23,7 +23,7 @@
 //! looked for on the wrong one; a change of incarnation frees nothing there, once an older one has answered after a newer one. And
 //! what was left behind on a server that the URL no longer leads to (a failover to another address) is *stranded*: no look reaches
 //! it. It stays on the books and in [`Charges::unconfirmed`], but no longer counts against the server that is in use, see
-//! [`Charges::serve`]. Not so with a budget, see [`Charges::join_budget`].
+//! [`Charges::serve`]. With a budget it counts as long as that server may come back, see [`Charges::join_budget`].
 
 mod ask;
 mod attempt;
@@ -32,7 +32,7 @@ mod look;
 mod looking;
 mod server;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -61,10 +61,12 @@ pub struct Charges {
     next: u64,
     /// Numbers what happens, in order.
     event: u64,
-    max: u32,
+    limit: u32,
+    /// With a budget: what may be charged.
+    grant: Option<u32>,
     books: BTreeMap<Attempt, Charge>,
-    /// Gone, but not yet so for the journal.
-    kept: BTreeSet<Attempt>,
+    /// Gone, but not yet so for the journal; with the server that it tells.
+    kept: BTreeMap<Attempt, Option<Incarnation>>,
     budgeted: bool,
     counts: Counts,
     servers: Servers,
@@ -81,6 +83,7 @@ pub struct Charges {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Counts {
     charged: u32,
+    open: u32,
     unconfirmed: u32,
     looking: u32,
     inherited: u32,
@@ -89,15 +92,16 @@ struct Counts {
 }
 
 impl Charges {
-    /// Nothing is charged; at most `max` may be.
-    pub fn new(boot: BootId, max: u32) -> Self {
+    /// Nothing is charged; at most `limit` may be.
+    pub fn new(boot: BootId, limit: u32) -> Self {
         Self {
             boot,
             next: 1,
             event: 0,
-            max,
+            limit,
+            grant: None,
             books: BTreeMap::new(),
-            kept: BTreeSet::new(),
+            kept: BTreeMap::new(),
             budgeted: false,
             counts: Counts::default(),
             servers: Servers::default(),
@@ -115,7 +119,7 @@ impl Charges {
     pub fn inherit(&mut self, left: impl IntoIterator<Item = Left>, now: Duration) {
         for left in left {
             if let Some(server) = left.server {
-                self.servers.known_before(left.address, server);
+                self.servers.known_before(left.address, server, now);
             }
             let charge = Charge {
                 address: left.address,
@@ -123,21 +127,22 @@ impl Charges {
                 starting: true,
                 backend: left.backend,
                 server: left.server,
+                identified: left.server.is_some(),
                 looking: false,
                 life: Life::unconfirmed(0, now),
             };
             self.books.insert(left.attempt, charge);
         }
         self.recount();
-        if self.charged() > self.max {
+        if self.charged() > self.limit {
             // One of them was to look, perhaps a moment ago: boots that end soon must not add one each.
             self.last_looking = Some(now);
         }
     }
 
-    /// Another maximum is in force. Nothing is ended here; [`Charges::begin`] refuses until enough has ended.
-    pub fn limit(&mut self, max: u32) {
-        self.max = max;
+    /// Another limit is in force. Nothing is ended here; [`Charges::begin`] refuses until enough has ended.
+    pub fn limit(&mut self, limit: u32) {
+        self.limit = limit;
     }
 
     /// The addresses that the URL leads to now, after each look-up. Without a budget unconfirmed charges on other servers are
@@ -150,14 +155,31 @@ impl Charges {
 
     /// Before connect(): the permission, or `None` when as much is charged as may be.
     pub fn begin(&mut self, address: SocketAddr) -> Option<Attempt> {
-        (self.charged() < self.max).then(|| self.open(address, false))
+        self.has_room().then(|| self.open(address, false))
+    }
+
+    fn has_room(&self) -> bool {
+        match self.grant {
+            // What was lost may not keep the pod from what it was granted for that reason.
+            Some(grant) => self.charged() < grant && self.counts.open < self.limit,
+            None => self.charged() < self.limit,
+        }
     }
 
     fn open(&mut self, address: SocketAddr, looking: bool) -> Attempt {
         let attempt = Attempt { boot: self.boot, number: self.next };
         self.next += 1;
         let begun = self.happened();
-        let charge = Charge { address, begun, starting: false, backend: None, server: None, looking, life: Life::Open };
+        let charge = Charge {
+            address,
+            begun,
+            starting: false,
+            backend: None,
+            server: None,
+            identified: false,
+            looking,
+            life: Life::Open,
+        };
         self.books.insert(attempt, charge);
         self.recount();
         attempt
@@ -237,7 +259,8 @@ impl Charges {
         freed
     }
 
-    /// What counts against the maximum: every charge that is not proven to be gone, apart from `looking` and stranded ones.
+    /// What counts against the maximum: every charge that is not proven to be gone, apart from `looking` and stranded ones. With a
+    /// budget: the most that may be on any one server, see [`Charges::join_budget`].
     pub fn charged(&self) -> u32 {
         if planted(Fault::LargerAfterRestart) {
             return self.counts.inherited.max(self.counts.charged - self.counts.inherited);
@@ -245,7 +268,8 @@ impl Charges {
         self.counts.charged
     }
 
-    /// Charged or stranded, and not usable: the socket is gone, the backend perhaps not.
+    /// Charged or stranded, and not usable: the socket is gone, the backend perhaps not. With a budget: what of the charge is none that
+    /// is open.
     pub fn unconfirmed(&self) -> u32 {
         self.counts.unconfirmed
     }
@@ -262,7 +286,7 @@ impl Charges {
 
     /// Every attempt on the books, stranded and kept ones included.
     pub fn attempts(&self) -> impl Iterator<Item = Attempt> {
-        self.books.keys().copied().chain(self.kept.iter().copied())
+        self.books.keys().chain(self.kept.keys()).copied()
     }
 
     /// Ends everything that changes the books.
@@ -271,15 +295,20 @@ impl Charges {
         for (attempt, charge) in &self.books {
             let lost = charge.life != Life::Open;
             self.counts.charged += u32::from(charge.counts());
+            self.counts.open += u32::from(!lost && charge.counts());
             self.counts.unconfirmed += u32::from(lost && !charge.looking);
             self.counts.looking += u32::from(charge.looking);
             self.counts.inherited += u32::from(attempt.boot != self.boot);
             self.counts.lost += u32::from(lost);
         }
-        for attempt in &self.kept {
+        for attempt in self.kept.keys() {
             self.counts.charged += 1;
             self.counts.unconfirmed += 1;
             self.counts.inherited += u32::from(attempt.boot != self.boot);
+        }
+        if self.budgeted {
+            self.counts.charged = self.on_one_server();
+            self.counts.unconfirmed = self.counts.charged.saturating_sub(self.counts.open);
         }
     }
 
@@ -304,11 +333,12 @@ impl Charges {
         // A reload may have lowered it since an attempt began.
         self.authentication_timeout = Some(self.authentication_timeout.map_or(timeout, |known| known.max(timeout)));
         let event = self.happened();
-        self.servers.answered(address, incarnation, asked, event);
+        self.servers.answered(address, incarnation, asked, event, now);
         for charge in self.books.values_mut().filter(|charge| charge.address == address) {
             charge.bound(incarnation, asked);
         }
-        let freed = self.free(self.replaced(address));
+        let mut freed = self.free(self.replaced(address));
+        freed.extend(self.leave(now));
         let books = &self.books;
         self.servers.forget_all_but(|address, incarnation| {
             let concerned =

@@ -66,7 +66,7 @@ impl Holder {
         if injected.budgeted || history.fence.is_some() {
             account.join_budget()?;
         }
-        account.limit(holder.max().get());
+        holder.bind(account);
         Ok(holder)
     }
 
@@ -76,7 +76,19 @@ impl Holder {
         if self.incomplete && self.grant.is_some() {
             return Connections::NONE;
         }
-        self.grant.map_or(self.limit, |grant| grant.min(self.limit))
+        self.grant.unwrap_or(self.limit)
+    }
+
+    /// What may be open, of what may be charged: the rest is for what was lost.
+    pub const fn limit(&self) -> Connections {
+        self.limit
+    }
+
+    fn bind<S: Store>(&self, account: &mut Account<S>) {
+        account.limit(self.limit.get());
+        if self.grant.is_some() {
+            account.grant(self.max().get());
+        }
     }
 
     /// Where the pod stands.
@@ -115,7 +127,7 @@ impl Holder {
         if let Some(order) = order {
             self.grant = Some(order.grant);
             self.limit = limit(&order.settings);
-            account.limit(self.max().get());
+            self.bind(account);
         }
         Ok(told)
     }
@@ -148,7 +160,7 @@ impl Holder {
         let last = self.exchange.last_record();
         account.take(Taken { fence, grant: Some(Connections::NONE), settings: None })?;
         self.grant = Some(Connections::NONE);
-        account.limit(0);
+        self.bind(account);
         // Nothing was journalled in between.
         Ok(self.exchange.end(&last).is_ok())
     }

@@ -15,7 +15,7 @@ impl Charges {
             return None;
         }
         let timeout = self.authentication_timeout();
-        let kept = self.kept.first().map(|_| Duration::ZERO);
+        let kept = self.kept.first_key_value().map(|_| Duration::ZERO);
         self.books
             .values()
             .filter_map(|charge| charge.decidable(timeout))

@@ -90,6 +90,8 @@ pub(super) struct Charge {
     /// Exact once identified; else the first incarnation seen at the address after the socket had ended, so this one or an earlier
     /// one.
     pub(super) server: Option<Incarnation>,
+    /// It told its server itself, and the journal has it.
+    pub(super) identified: bool,
     pub(super) looking: bool,
     pub(super) life: Life,
 }

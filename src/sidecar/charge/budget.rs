@@ -1,11 +1,22 @@
 //! What a budget asks of the books: that their sum moves only by what is proven and written down.
 //!
 //! The leader adds up what pods answered, so a charge must never come back. With a budget none is stranded, none is made beyond the
-//! maximum, a server counts as replaced only by a later start of itself, and an end counts only once the journal has it.
+//! grant, a server counts as replaced only by a later start of itself, and an end counts only once the journal has it.
+//!
+//! A budget is one server's: what a failover left behind on the old one costs the new one nothing. So the charge is **what may be on
+//! any one server at most**: all attempts that have not told theirs, and of the others those on the server that has most of them. No
+//! step but [`Charges::begin`], which the grant bounds, raises that, whichever server an address leads to, also where it leads
+//! back to the old one: to tell a server moves an attempt from what counts everywhere to what counts there. Where it does not lead back
+//! for [`LEFT`], what was left there ends: else nobody could be granted less than it had when its server failed.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use super::{Attempt, Charges, Life};
+use super::{Attempt, Charge, Charges, Incarnation, Life};
+
+/// A server that did not answer for so long, while another did, is not the pool's any more. A primary that was replaced comes back
+/// as another run of itself; one that flaps does so sooner.
+pub const LEFT: Duration = Duration::from_mins(10);
 
 impl Charges {
     /// A budget holds from now on, for good. Everything on the books counts.
@@ -25,15 +36,29 @@ impl Charges {
         self.budgeted
     }
 
-    /// `attempt` is proven gone and was freed, but the journal can't be told: it is charged, unconfirmed, until
-    /// [`Charges::release`].
-    pub fn keep(&mut self, attempt: Attempt) {
-        self.kept.insert(attempt);
+    /// What may be charged, usable or not. The limit then bounds only what is open: so one that has lost its connections can be
+    /// granted others beside them.
+    pub fn grant(&mut self, grant: u32) {
+        self.grant = Some(grant);
+    }
+
+    /// The journal has which server `attempt` told: it counts there alone.
+    pub fn told(&mut self, attempt: Attempt) {
+        if let Some(charge) = self.books.get_mut(&attempt) {
+            charge.identified = charge.server.is_some();
+        }
+        self.recount();
+    }
+
+    /// `attempt` is proven gone and was freed, but the journal, which tells that it is at `server`, can't be told: it is charged,
+    /// unconfirmed, until [`Charges::release`].
+    pub fn keep(&mut self, attempt: Attempt, server: Option<Incarnation>) {
+        self.kept.insert(attempt, server);
         self.recount();
     }
 
     /// What is charged only for the sake of the journal.
-    pub const fn kept(&self) -> &BTreeSet<Attempt> {
+    pub const fn kept(&self) -> &BTreeMap<Attempt, Option<Incarnation>> {
         &self.kept
     }
 
@@ -41,5 +66,43 @@ impl Charges {
     pub fn release(&mut self, attempt: Attempt) {
         self.kept.remove(&attempt);
         self.recount();
+    }
+
+    /// Ends what was lost on servers that are not the pool's any more. Returns it.
+    pub(super) fn leave(&mut self, now: Duration) -> Vec<Attempt> {
+        if !self.budgeted {
+            return Vec::new();
+        }
+        let open = |charge: &&Charge| charge.life == Life::Open;
+        let in_use: Vec<_> =
+            self.books.values().filter(open).filter_map(|charge| Some(charge.server?.started)).collect();
+        let servers = &self.servers;
+        let left = |_: &Attempt, charge: &mut Charge| {
+            let Life::Unconfirmed { ended, .. } = charge.life else { return false };
+            let [its, others] = servers.heard(charge.address, charge.server);
+            let last = its.map_or(ended, |its| its.max(ended));
+            let used = charge.server.is_some_and(|server| in_use.contains(&server.started));
+            !used && others.is_some_and(|others| others >= last + LEFT && others <= now)
+        };
+        self.books.extract_if(.., left).map(|(attempt, _)| attempt).collect()
+    }
+
+    /// The most that may be on one server. (A server is told by its start alone: whether its role may see the system identifier can
+    /// change while it runs.)
+    pub(super) fn on_one_server(&self) -> u32 {
+        let told = self.books.values().map(|charge| charge.server.filter(|_| charge.identified));
+        let mut servers: Vec<(u64, u32)> = Vec::new();
+        let mut anywhere = 0;
+        for server in told.chain(self.kept.values().copied()) {
+            let Some(Incarnation { started, .. }) = server else {
+                anywhere += 1;
+                continue;
+            };
+            match servers.iter_mut().find(|(of, _)| *of == started) {
+                Some((_, there)) => *there += 1,
+                None => servers.push((started, 1)),
+            }
+        }
+        anywhere + servers.iter().map(|(_, there)| *there).max().unwrap_or(0)
     }
 }

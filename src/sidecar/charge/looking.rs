@@ -21,7 +21,7 @@ impl Charges {
     /// Whether this login is one more than may be: it may look, and serves nobody. As soon as there is room it is an ordinary one,
     /// charged like any other.
     pub fn only_looks(&mut self, attempt: Attempt) -> bool {
-        let room = self.charged() < self.max;
+        let room = self.has_room();
         let Some(charge) = self.books.get_mut(&attempt).filter(|charge| charge.looking) else { return false };
         charge.looking = !room;
         self.recount();
@@ -30,7 +30,7 @@ impl Charges {
 
     /// When [`Charges::begin_looking`] may next say yes; `None` while it is not needed.
     pub fn looking_due(&self) -> Option<Duration> {
-        let stuck = !self.budgeted && self.charged() >= self.max && !self.books.is_empty();
+        let stuck = !self.budgeted && !self.has_room() && !self.books.is_empty();
         let all_lost = self.counts.lost as usize == self.books.len();
         (stuck && all_lost).then(|| self.last_looking.map_or(Duration::ZERO, |last| last + LOOKING_INTERVAL))
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// One run of one server: its connections end with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,14 +39,23 @@ struct Known {
     incarnation: Incarnation,
     /// The event at which its first answer was read.
     since: u64,
+    /// When it answered last.
+    heard: Duration,
     /// Those that answered a question which was sent after that.
     replaced_by: Vec<Incarnation>,
 }
 
 impl Servers {
     /// `incarnation` answered a question that was sent at the event `asked` or later; its answer is read at `now`. Events are
-    /// numbered in order. All that had answered before the question was sent are older.
-    pub(super) fn answered(&mut self, address: SocketAddr, incarnation: Incarnation, asked: u64, now: u64) {
+    /// numbered in order. All that had answered before the question was sent are older. The time is `heard`.
+    pub(super) fn answered(
+        &mut self,
+        address: SocketAddr,
+        incarnation: Incarnation,
+        asked: u64,
+        now: u64,
+        heard: Duration,
+    ) {
         let sightings = self.0.entry(address).or_default();
         let before = |known: &&mut Known| known.incarnation != incarnation && known.since <= asked;
         let newer: Vec<_> = sightings
@@ -61,14 +71,28 @@ impl Servers {
                 older.replaced_by.push(incarnation);
             }
         }
-        if sightings.known.iter().all(|known| known.incarnation != incarnation) {
-            sightings.known.push(Known { incarnation, since: now, replaced_by: Vec::new() });
+        match sightings.known.iter_mut().find(|known| known.incarnation == incarnation) {
+            Some(known) => known.heard = heard,
+            None => sightings.known.push(Known { incarnation, since: now, heard, replaced_by: Vec::new() }),
         }
     }
 
     /// An earlier boot knew it: it answered before anything that this boot asks.
-    pub(super) fn known_before(&mut self, address: SocketAddr, incarnation: Incarnation) {
-        self.answered(address, incarnation, 0, 0);
+    pub(super) fn known_before(&mut self, address: SocketAddr, incarnation: Incarnation, now: Duration) {
+        self.answered(address, incarnation, 0, 0, now);
+    }
+
+    /// When the last answer came from `server`, or from `address` where the server is not known, and when from any other.
+    pub(super) fn heard(&self, address: SocketAddr, server: Option<Incarnation>) -> [Option<Duration>; 2] {
+        let all = self.0.iter().flat_map(|(at, sightings)| sightings.known.iter().map(move |known| (*at, known)));
+        let mut heard = [None; 2];
+        for (at, known) in all {
+            let it = server.map_or(at == address, |server| server.started == known.incarnation.started);
+            let [its, others] = &mut heard;
+            let heard = if it { its } else { others };
+            *heard = (*heard).max(Some(known.heard));
+        }
+        heard
     }
 
     /// Whether another one has taken its place at the address. `strictly`: only a later start of the same server has, since an address

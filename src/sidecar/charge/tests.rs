@@ -40,6 +40,7 @@ fn connect(charges: &mut Charges, pid: i32, incarnation: Incarnation, now: Durat
     let attempt = charges.begin(address()).expect("room for one more");
     charges.connected(attempt, pid);
     charges.identified(attempt, identity(incarnation, pid.unsigned_abs().into()), now);
+    charges.told(attempt);
     attempt
 }
 

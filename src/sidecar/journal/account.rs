@@ -61,17 +61,21 @@ impl<S: Store> Account<S> {
         self.charges.join_budget();
         // Ends that could not be written before: the next boot would charge them, so this one does.
         let known: BTreeSet<_> = self.charges.attempts().collect();
-        let left = self.journal.history().left().map(|left| left.attempt);
-        for attempt in left.filter(|attempt| !known.contains(attempt)) {
-            self.charges.keep(attempt);
+        for left in self.journal.history().left().filter(|left| !known.contains(&left.attempt)) {
+            self.charges.keep(left.attempt, left.server);
         }
         let _ = self.settle();
         Ok(())
     }
 
     /// See [`Charges::limit`].
-    pub fn limit(&mut self, max: u32) {
-        self.charges.limit(max);
+    pub fn limit(&mut self, limit: u32) {
+        self.charges.limit(limit);
+    }
+
+    /// See [`Charges::grant`].
+    pub fn grant(&mut self, grant: u32) {
+        self.charges.grant(grant);
     }
 
     /// See [`Charges::serve`].
@@ -108,7 +112,7 @@ impl<S: Store> Account<S> {
             self.charges.failed_before_start(attempt);
             if self.journal.durability() == Durability::Durable {
                 // A record that was written and not synced may still be read by the next boot.
-                self.charges.keep(attempt);
+                self.charges.keep(attempt, None);
             }
             return Err(error);
         }
@@ -126,11 +130,15 @@ impl<S: Store> Account<S> {
         if pid == 0 { Ok(()) } else { self.journal.record(&Entry::Backend { attempt, pid }) }
     }
 
-    /// See [`Charges::identified`]. A record that can't be written costs precision after a restart, not safety.
+    /// See [`Charges::identified`]. A record that can't be written costs precision, not safety.
     pub fn identified(&mut self, attempt: Attempt, identity: Identity, now: Duration) {
         let Identity { incarnation, backend_started, .. } = identity;
+        // First: what counts only there must not count everywhere again after a restart.
+        let written = self.journal.record(&Entry::Identified { attempt, incarnation, backend_started });
         let freed = self.charges.identified(attempt, identity, now);
-        let _ = self.journal.record(&Entry::Identified { attempt, incarnation, backend_started });
+        if written.is_ok() {
+            self.charges.told(attempt);
+        }
         self.ended(freed);
     }
 
@@ -168,7 +176,7 @@ impl<S: Store> Account<S> {
 
     /// Writes the ends that could not be written when they came, and are charged for that, until one can't be written again.
     pub fn settle(&mut self) -> Result<(), JournalError> {
-        while let Some(attempt) = self.charges.kept().first().copied() {
+        while let Some(attempt) = self.charges.kept().keys().next().copied() {
             self.journal.record(&Entry::End { attempt })?;
             self.charges.release(attempt);
         }
@@ -179,7 +187,8 @@ impl<S: Store> Account<S> {
         for attempt in attempts {
             let written = self.journal.record(&Entry::End { attempt });
             if written.is_err() && self.journal.durability() == Durability::Durable {
-                self.charges.keep(attempt);
+                let left = self.journal.history().left().find(|left| left.attempt == attempt);
+                self.charges.keep(attempt, left.and_then(|left| left.server));
             }
         }
     }

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// Neither is a later run of the other.
+const OTHER: Incarnation = Incarnation { system: 2, started: 50 };
+
 fn budgeted(max: u32) -> Charges {
     let mut charges = charges(max);
     charges.join_budget();
@@ -22,6 +25,81 @@ fn nothing_is_stranded() {
     charges.connected(via, 9);
     charges.identified(via, identity(RESTARTED, 9), seconds(1));
     assert_eq!((charges.charged(), charges.unconfirmed()), (2, 1));
+}
+
+#[test]
+fn what_is_left_on_one_server_costs_another_nothing() {
+    let mut charges = budgeted(3);
+    let left = [1, 2, 3].map(|pid| connect(&mut charges, pid, SERVER, seconds(0)));
+    for lost in &left {
+        assert!(!charges.lost(*lost, seconds(1)));
+    }
+    charges.serve(&[elsewhere()], seconds(1));
+    assert_eq!((charges.charged(), charges.unconfirmed(), charges.begin(elsewhere())), (3, 3, None));
+    charges.grant(4);
+    for (pid, lost) in [(7, 2), (8, 1), (9, 0)] {
+        let via = charges.begin(elsewhere()).unwrap();
+        assert_eq!(charges.charged(), 4, "until it has told its server it may be at the old one");
+        charges.connected(via, pid);
+        charges.identified(via, identity(OTHER, 9), seconds(1));
+        assert_eq!(charges.charged(), 4, "nor does that count before the journal has it");
+        charges.told(via);
+        assert_eq!((charges.charged(), charges.unconfirmed()), (3, lost));
+    }
+    assert_eq!(charges.begin(elsewhere()), None, "as much is open as may be");
+}
+
+#[test]
+fn what_was_lost_ends_ten_minutes_after_its_server_was_left() {
+    let mut charges = budgeted(4);
+    let lost = connect(&mut charges, 1, SERVER, seconds(0));
+    let unknown = start(&mut charges);
+    charges.lost(lost, seconds(100));
+    charges.lost(unknown, seconds(100));
+    let answers = |charges: &mut Charges, at| {
+        let via = charges.begin(elsewhere()).unwrap();
+        charges.connected(via, 9);
+        let freed = charges.identified(via, identity(OTHER, 9), at);
+        charges.eof(via);
+        freed
+    };
+    assert_eq!(answers(&mut charges, seconds(699)), []);
+    assert_eq!(charges.unconfirmed(), 2);
+    assert_eq!(answers(&mut charges, seconds(700)), [lost, unknown]);
+    assert_eq!(charges.charged(), 0);
+}
+
+#[test]
+fn a_server_that_answers_again_or_that_others_are_open_on_was_not_left() {
+    for open in [true, false] {
+        let mut charges = budgeted(4);
+        let lost = connect(&mut charges, 1, SERVER, seconds(0));
+        charges.lost(lost, seconds(0));
+        let other = connect(&mut charges, 2, SERVER, if open { seconds(0) } else { seconds(200) });
+        if !open {
+            charges.eof(other);
+        }
+        connect(&mut charges, 3, OTHER, seconds(700));
+        assert!(charges.attempts().any(|attempt| attempt == lost), "{open}");
+        connect(&mut charges, 4, OTHER, seconds(900));
+        assert_eq!(charges.attempts().any(|attempt| attempt == lost), open);
+    }
+}
+
+#[test]
+fn one_that_has_lost_its_limit_may_be_granted_others_beside_it() {
+    let mut charges = budgeted(2);
+    charges.grant(2);
+    let left = [1, 2].map(|pid| connect(&mut charges, pid, SERVER, seconds(0)));
+    for lost in &left {
+        assert!(!charges.lost(*lost, seconds(1)));
+    }
+    assert_eq!(charges.begin(address()), None);
+    charges.grant(5);
+    connect(&mut charges, 3, SERVER, seconds(1));
+    connect(&mut charges, 4, SERVER, seconds(1));
+    assert_eq!((charges.charged(), charges.unconfirmed()), (4, 2));
+    assert_eq!(charges.begin(address()), None, "the limit is what may be open");
 }
 
 #[test]
@@ -69,7 +147,7 @@ fn only_a_later_start_of_the_same_server_replaces_it() {
         let lost = connect(&mut charges, 1, old, seconds(0));
         charges.lost(lost, seconds(0));
         connect(&mut charges, 2, new, seconds(1));
-        assert_eq!(charges.unconfirmed() == 0, freed, "{old:?} {new:?} {budget}");
+        assert_eq!(charges.attempts().all(|attempt| attempt != lost), freed, "{old:?} {new:?} {budget}");
     }
 }
 
@@ -79,11 +157,96 @@ fn what_is_kept_for_the_journal_is_charged_and_due() {
     let attempt = connect(&mut charges, 1, SERVER, seconds(0));
     assert!(charges.eof(attempt));
     assert!(!charges.eof(attempt), "once is enough");
-    charges.keep(attempt);
+    charges.keep(attempt, Some(SERVER));
     assert_eq!((charges.charged(), charges.unconfirmed()), (1, 1));
     assert_eq!(charges.attempts().collect::<Vec<_>>(), [attempt]);
     assert_eq!(charges.look_due(), Some(seconds(0)));
     assert_eq!(charges.begin(address()), None);
     charges.release(attempt);
     assert_eq!((charges.charged(), charges.look_due()), (0, None));
+}
+
+/// What may happen to a pod that two servers share an address with.
+#[derive(Clone, Debug)]
+enum Event {
+    Begin(bool),
+    Lose(usize),
+    Eof(usize),
+    Restart,
+}
+
+proptest! {
+    /// Whichever server answers, and whatever is forgotten by a restart: no server has more than is charged, and only a beginning,
+    /// which the grant bounds, raises the charge.
+    #[test]
+    fn the_charge_covers_each_server_and_rises_by_beginnings_alone(
+        grant in 1_u32..5,
+        events in prop::collection::vec(
+            prop_oneof![
+                4 => any::<bool>().prop_map(Event::Begin),
+                2 => (0_usize..8).prop_map(Event::Lose),
+                2 => (0_usize..8).prop_map(Event::Eof),
+                1 => Just(Event::Restart),
+            ],
+            0..40,
+        ),
+        told in prop::collection::vec(0..3_u8, 40),
+    ) {
+        let mut charges = budgeted(8);
+        charges.grant(grant);
+        let mut boot = 7;
+        // Who is alive, where, and what the journal has of it.
+        let mut alive: Vec<(Attempt, Incarnation, Option<Incarnation>, bool)> = vec![];
+        for (event, told) in events.iter().zip(told) {
+            let before = charges.charged();
+            match event {
+                Event::Begin(first) => {
+                    let server = if *first { SERVER } else { OTHER };
+                    if let Some(attempt) = charges.begin(address()) {
+                        charges.starting(attempt);
+                        prop_assert!(charges.charged() <= grant.max(before));
+                        let mut journal = None;
+                        if told > 0 {
+                            charges.connected(attempt, i32::try_from(attempt.number).unwrap() + i32::from(boot) * 100);
+                            charges.identified(attempt, identity(server, attempt.number), seconds(1));
+                        }
+                        if told > 1 {
+                            charges.told(attempt);
+                            journal = Some(server);
+                        }
+                        alive.push((attempt, server, journal, true));
+                    }
+                }
+                Event::Lose(at) => {
+                    if let Some((attempt, .., open)) = alive.get_mut(*at).filter(|(.., open)| *open) {
+                        *open = false;
+                        charges.lost(*attempt, seconds(1));
+                        prop_assert!(charges.charged() <= before);
+                    }
+                }
+                Event::Eof(at) => {
+                    if alive.get(*at).is_some_and(|(.., open)| *open) {
+                        charges.eof(alive.remove(*at).0);
+                        prop_assert!(charges.charged() <= before);
+                    }
+                }
+                Event::Restart => {
+                    boot += 1;
+                    charges = Charges::new(BootId([boot; 16]), 8);
+                    let left = |(attempt, _, server, open): &mut (Attempt, Incarnation, Option<Incarnation>, bool)| {
+                        *open = false;
+                        Left { attempt: *attempt, address: address(), backend: None, server: *server }
+                    };
+                    charges.inherit(alive.iter_mut().map(left), seconds(2));
+                    charges.join_budget();
+                    charges.grant(grant);
+                    prop_assert!(charges.charged() <= before);
+                }
+            }
+            for server in [SERVER, OTHER] {
+                let there = alive.iter().filter(|(_, at, ..)| *at == server).count();
+                prop_assert!(there <= charges.charged() as usize, "{there} {event:?}");
+            }
+        }
+    }
 }
