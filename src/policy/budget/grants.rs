@@ -62,6 +62,8 @@ pub struct Grants {
     claimed_ceiling: Connections,
     /// What pods that are not fenced may have together; `None` where the ledger does not know.
     rest: Option<u64>,
+    /// How many more than the budget are to be granted, to look: 1 or 0, see [`Plan::looks`].
+    to_look: u64,
     /// Every pod that exists is known, since the claim and the last doubt.
     surveyed: bool,
     /// Messages that were sent. One count for all pods: one that has ended and is named anew must not see a number twice.
@@ -98,6 +100,7 @@ impl Grants {
             doubted: false,
             claimed_ceiling,
             rest,
+            to_look: 0,
             surveyed: false,
             sent: 0,
             pods,
@@ -180,9 +183,11 @@ impl Grants {
 
     /// What may be granted beyond that now, without writing.
     pub fn room(&self) -> u64 {
+        let Some(remainder) = self.remainder() else { return 0 };
         let budget = u64::from(self.ledger.spec.budget.get());
         let total = if planted(Fault::TotalRaisedAfterSending) { budget } else { self.ledger.total };
-        self.remainder().map_or(0, |remainder| total.min(budget).saturating_sub(self.held().saturating_add(remainder)))
+        let needed = self.held().saturating_add(remainder);
+        total.min(budget.max(needed.saturating_add(self.to_look))).saturating_sub(needed)
     }
 
     /// The pod will never open a connection again, by the word of the kubelet or of its node: no message goes to it. What it has is

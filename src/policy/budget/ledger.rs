@@ -8,8 +8,11 @@
 //! - the *total* T: what the named pods have or may come to have, together; and the *ceiling*: what any single one of them may;
 //! - the *budget* B, as of a generation of the pool.
 //!
-//! The effective budget is max(B, T). The total is raised by an order to at most B, so the effective budget moves up only when B does
-//! (or where connections are *found* that no order gave: see [`Ledger::found`]), and falls to B with the total.
+//! - the *promise*: what PostgreSQL sees at most, the effective budget. It moves up only when B does (or where connections are *found*
+//!   that no order gave: see [`Ledger::found`]), and falls to B with the total. While T is above B it stays one above T where it can,
+//!   so that one connection to look with can always be added.
+//!
+//! T <= promise, always.
 //!
 //! Every write changes the object ([`Ledger::writes`]), because the API server answers a write that changes nothing without a new
 //! resourceVersion, and only a new one rules out that an earlier write, of unknown outcome, still takes effect.
@@ -27,6 +30,8 @@ pub struct Ledger {
     pub writes: u64,
     /// The pool's budget.
     pub spec: Spec,
+    /// What PostgreSQL sees at most.
+    pub promised: u64,
     /// What the named pods may have, together. (More than [`Connections::MAX`] where pods came without a budget.)
     pub total: u64,
     /// The most that any order to any named pod may have said, and the limit of any that had no budget.
@@ -81,16 +86,21 @@ pub struct Existing {
 
 impl Ledger {
     /// A ledger for a pool that has none: it gets a budget, or the ledger was deleted. `existing` are all pods that carry our
-    /// container for this pool, by a quorum read made after the ledger was found missing.
-    pub fn found(spec: Spec, existing: &[Existing]) -> Self {
+    /// container for this pool, by a quorum read made after the ledger was found missing. `lost`: the pool had one, as far as is
+    /// known: its status names it, and was written before the first order was sent. Where it had none, a pod that was injected with a
+    /// budget has nothing.
+    pub fn found(spec: Spec, existing: &[Existing], lost: bool) -> Self {
         // One more each: the login that only looks, which a pool without a budget allows itself.
         let unasked = |pod: &Existing| pod.unasked.map_or(0, |limit| u64::from(limit.get()) + 1);
+        let total = existing.iter().map(unasked).sum();
+        let named = existing.iter().filter(|pod| lost || pod.unasked.is_some());
         Self {
+            promised: u64::from(spec.budget.get()).max(total),
             spec,
-            total: existing.iter().map(unasked).sum(),
+            total,
             ceiling: existing.iter().filter_map(|pod| pod.unasked).max().map_or(Connections::NONE, one_more),
-            doubt: existing.iter().any(|pod| pod.unasked.is_none()),
-            names: existing.iter().map(|pod| (pod.pod.clone(), pod.name.clone())).collect(),
+            doubt: lost && existing.iter().any(|pod| pod.unasked.is_none()),
+            names: named.map(|pod| (pod.pod.clone(), pod.name.clone())).collect(),
             ..Self::default()
         }
     }
@@ -105,9 +115,9 @@ impl Ledger {
         Self { claim: Some(Claim { epoch, id }), writes: self.writes.saturating_add(1), ..self.clone() }
     }
 
-    /// What PostgreSQL sees at most of this pool's poolers.
-    pub fn effective(&self) -> u64 {
-        self.total.max(self.spec.budget.get().into())
+    /// What PostgreSQL sees at most of this pool's poolers; `None` while that is in doubt.
+    pub fn effective(&self) -> Option<u64> {
+        (!self.doubt).then_some(self.promised)
     }
 }
 

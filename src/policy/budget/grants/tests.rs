@@ -81,7 +81,7 @@ impl Pod {
 
 /// What a leader wants that gives everything away.
 fn plan(budget: u32) -> Plan {
-    Plan { spec: spec(budget), ceiling: connections(CEILING), want: budget.into(), lower: false }
+    Plan { spec: spec(budget), ceiling: connections(CEILING), want: budget.into(), looks: false, lower: false }
 }
 
 /// Claims what is stored.
@@ -121,7 +121,7 @@ fn give(grants: &mut Grants, pod: &mut Pod, want: u32, keys: &Keyring) -> Connec
 
 /// A leader, and pods that have these grants and use them.
 fn fleet(budget: u32, grants: &[u32], keys: &Keyring) -> (Ledger, Grants, Vec<Pod>) {
-    let mut stored = Ledger::found(spec(budget), &[]);
+    let mut stored = Ledger::found(spec(budget), &[], false);
     let mut leader = claim(&mut stored, 1);
     let mut pods: Vec<Pod> = (0..grants.len()).map(|n| Pod::new(&format!("pod-{n}"))).collect();
     for pod in &mut pods {

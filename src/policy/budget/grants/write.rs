@@ -15,6 +15,8 @@ pub struct Plan {
     pub ceiling: Connections,
     /// What the pods that are fenced should have together. The total is raised to this and the remainder, at most to the budget.
     pub want: u64,
+    /// One of them is to have one more, to look: the total is raised for it also above the budget, within what was promised.
+    pub looks: bool,
     /// Lower the total to what is needed, also where it is not above the budget. Not each time that something is given back: each is a
     /// write.
     pub lower: bool,
@@ -24,6 +26,7 @@ impl Grants {
     /// The next write; `None` while one is under way, and where there is nothing to write. Its outcome is to be told by
     /// [`Grants::written`] or [`Grants::unknown`]. Where it failed because the ledger was written by another, this leader is none.
     pub fn write(&mut self, plan: &Plan) -> Option<Ledger> {
+        self.to_look = plan.looks.into();
         if self.writing.is_some() {
             return None;
         }
@@ -39,6 +42,7 @@ impl Grants {
         self.ledger.writes = next.writes;
         if !planted(Fault::LoweredTotalFeltLate) {
             let ledger = &mut self.ledger;
+            ledger.promised = ledger.promised.min(next.promised);
             ledger.total = ledger.total.min(next.total);
             ledger.spec.budget = ledger.spec.budget.min(next.spec.budget);
             ledger.ceiling = ledger.ceiling.min(next.ceiling);
@@ -58,12 +62,15 @@ impl Grants {
         for (uid, pod) in fenced {
             next.names.entry(uid.clone()).or_insert_with(|| pod.name.clone().unwrap_or_default());
         }
+        let budget = u64::from(next.spec.budget.get());
+        next.promised = next.promised.max(budget);
         let held = self.pods.values().filter_map(Pod::held).max().unwrap_or_default();
         if let Some(remainder) = self.remainder() {
             let needed = self.held().saturating_add(remainder);
-            let most = if planted(Fault::EffectiveRaised) { u64::MAX } else { next.spec.budget.get().into() };
-            let wanted = plan.want.saturating_add(remainder).min(most).max(needed);
-            let above = next.total > next.spec.budget.get().into();
+            let most = if planted(Fault::EffectiveRaised) { u64::MAX } else { budget };
+            let one_more = if plan.looks { needed.saturating_add(1).min(next.promised) } else { 0 };
+            let wanted = plan.want.saturating_add(remainder).min(most).max(needed).max(one_more);
+            let above = next.total > budget;
             next.total = if plan.lower || above { wanted } else { wanted.max(next.total) };
             if !self.pods.values().any(Pod::shares_the_remainder) {
                 next.doubt = false;
@@ -71,6 +78,8 @@ impl Grants {
             }
         }
         next.ceiling = next.ceiling.max(plan.ceiling).max(held);
+        let to_look = u64::from(next.total > budget);
+        next.promised = next.promised.min(next.total.saturating_add(to_look)).max(next.total).max(budget);
         next
     }
 

@@ -74,7 +74,7 @@ impl World {
     pub fn claim(&self, id: u64) -> (Ledger, u8, Option<Epoch>) {
         let (ledger, at) = match &*self.stored {
             Some((ledger, at)) => (ledger.clone(), *at),
-            None => (Ledger::found(self.spec.clone(), &self.existing()), 0),
+            None => (Ledger::found(self.spec.clone(), &self.existing(), false), 0),
         };
         let before = ledger.claim.map(|claim| claim.epoch);
         (ledger.claimed(id, 1), at, before)
@@ -115,6 +115,7 @@ impl World {
             spec: self.spec.clone(),
             ceiling: Connections::at_most(self.limit),
             want: if wish == Wish::All { self.spec.budget.get().into() } else { 0 },
+            looks: wish == Wish::All,
             lower: wish == Wish::Least,
         }
     }

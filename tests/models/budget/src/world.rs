@@ -233,7 +233,7 @@ impl World {
     }
 
     pub fn effective(&self) -> Option<u64> {
-        self.stored.as_ref().map(|(ledger, _)| ledger.effective())
+        self.stored.as_ref().and_then(|(ledger, _)| ledger.effective())
     }
 
     /// There are at most as many backends as there may be.

@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn a_claim_is_ones_own_by_its_id_and_not_by_its_epoch() {
-    let stored = Ledger::found(spec(10), &[]);
+    let stored = Ledger::found(spec(10), &[], false);
     let (mine, others) = (stored.claimed(1, 1), stored.claimed(2, 1));
     assert_eq!(mine.claim.unwrap().epoch, others.claim.unwrap().epoch);
     assert!(Grants::claimed(pool(), others, None, 1).is_none());
@@ -70,7 +70,7 @@ fn a_lost_ledger_lets_nothing_grow_until_all_that_exist_have_answered() {
     let keys = keyring();
     let (_, _, mut pods) = fleet(10, &[3, 4], &keys);
     let existing = |pod: &Pod| Existing { pod: pod.uid.clone(), name: Name::default(), unasked: None };
-    let mut stored = Ledger::found(spec(10), &pods.iter().map(existing).collect::<Vec<_>>());
+    let mut stored = Ledger::found(spec(10), &pods.iter().map(existing).collect::<Vec<_>>(), true);
     stored = stored.claimed(5, 1_000);
     let mut leader = Grants::claimed(pool(), stored.clone(), None, 5).unwrap();
     leader.listed(pods.iter().map(|pod| (pod.uid.clone(), Name::default())));
@@ -80,6 +80,38 @@ fn a_lost_ledger_lets_nothing_grow_until_all_that_exist_have_answered() {
     fence(&mut leader, &mut pods[1], &keys);
     write(&mut leader, &mut stored, &plan(10));
     assert_eq!((stored.doubt, stored.total, leader.room()), (false, 10, 3));
+}
+
+#[test]
+fn a_persons_word_for_the_unheard_ends_the_doubt() {
+    let keys = keyring();
+    let (_, _, mut pods) = fleet(10, &[3, 4], &keys);
+    let existing = |pod: &Pod| Existing { pod: pod.uid.clone(), name: Name::default(), unasked: None };
+    let mut stored = Ledger::found(spec(10), &pods.iter().map(existing).collect::<Vec<_>>(), true);
+    assert_eq!(stored.effective(), None);
+    stored = stored.claimed(5, 1_000);
+    let mut leader = Grants::claimed(pool(), stored.clone(), None, 5).unwrap();
+    leader.listed(pods.iter().map(|pod| (pod.uid.clone(), Name::default())));
+    fence(&mut leader, &mut pods[0], &keys);
+    leader.ended(&pods[1].uid);
+    write(&mut leader, &mut stored, &plan(10));
+    write(&mut leader, &mut stored, &plan(10));
+    assert_eq!((stored.effective(), stored.names.len(), leader.room()), (Some(10), 1, 7));
+}
+
+#[test]
+fn a_first_ledger_knows_that_pods_with_a_budget_have_nothing() {
+    let keys = keyring();
+    let mut pods = [Pod::new("heard"), Pod::new("silent")];
+    let existing = |pod: &Pod| Existing { pod: pod.uid.clone(), name: Name::default(), unasked: None };
+    let mut stored = Ledger::found(spec(10), &pods.iter().map(existing).collect::<Vec<_>>(), false);
+    assert_eq!((stored.effective(), stored.total, stored.names.len()), (Some(10), 0, 0));
+    let mut leader = claim(&mut stored, 1);
+    leader.listed(pods.iter().map(|pod| (pod.uid.clone(), Name::default())));
+    fence(&mut leader, &mut pods[0], &keys);
+    write(&mut leader, &mut stored, &plan(10));
+    assert_eq!(give(&mut leader, &mut pods[0], 10, &keys), connections(10));
+    assert!(leader.order(&pods[1].uid, connections(1), settings(), &keys.own).is_none());
 }
 
 #[test]

@@ -58,13 +58,35 @@ fn nothing_grows_while_the_total_is_above_a_lowered_budget() {
     let (mut stored, mut leader, mut pods) = fleet(10, &[6, 3], &keys);
     let lowered = Plan { spec: Spec { generation: 2, ..spec(5) }, lower: true, ..plan(5) };
     write(&mut leader, &mut stored, &lowered);
-    assert_eq!((stored.total, stored.effective(), leader.room()), (9, 9, 0));
+    assert_eq!((stored.total, stored.effective(), leader.room()), (9, Some(10), 0));
     let [a, b] = pods.as_mut_slice() else { unreachable!() };
     a.charge = 1;
     assert_eq!(give(&mut leader, a, 1, &keys), connections(1));
     write(&mut leader, &mut stored, &lowered);
-    assert_eq!((stored.total, stored.effective()), (5, 5));
+    assert_eq!((stored.total, stored.effective()), (5, Some(5)));
     assert_eq!(give(&mut leader, b, 9, &keys), connections(4));
+}
+
+#[test]
+fn above_a_lowered_budget_one_more_may_look_and_the_promise_only_falls() {
+    let keys = keyring();
+    let (mut stored, mut leader, mut pods) = fleet(10, &[6, 3], &keys);
+    let lowered = Plan { spec: Spec { generation: 2, ..spec(5) }, ..plan(5) };
+    let looks = Plan { looks: true, ..lowered.clone() };
+    write(&mut leader, &mut stored, &lowered);
+    assert_eq!((stored.total, stored.effective(), leader.room()), (9, Some(10), 0));
+    write(&mut leader, &mut stored, &looks);
+    assert_eq!((stored.total, stored.effective(), leader.room()), (10, Some(10), 1));
+    assert_eq!(give(&mut leader, &mut pods[1], 9, &keys), connections(4));
+    write(&mut leader, &mut stored, &looks);
+    assert_eq!((stored.total, stored.effective(), leader.room()), (10, Some(10), 0));
+    // It has looked, and found that three are gone.
+    pods[1].charge = 1;
+    assert_eq!(give(&mut leader, &mut pods[1], 1, &keys), connections(1));
+    write(&mut leader, &mut stored, &lowered);
+    assert_eq!((stored.total, stored.effective(), leader.room()), (7, Some(8), 0));
+    write(&mut leader, &mut stored, &looks);
+    assert_eq!((stored.total, stored.effective(), leader.room()), (8, Some(8), 1));
 }
 
 #[test]
@@ -73,13 +95,13 @@ fn a_pod_that_had_no_budget_counts_with_what_it_may_open_unasked_until_it_took_a
     let mut old = Pod::new("old");
     (old.grant, old.charge) = (None, 3);
     let existing = Existing { pod: old.uid.clone(), name: Name::default(), unasked: Some(connections(CEILING)) };
-    let mut stored = Ledger::found(spec(4), &[existing]);
-    assert_eq!((stored.total, stored.effective()), (11, 11));
+    let mut stored = Ledger::found(spec(4), &[existing], false);
+    assert_eq!((stored.total, stored.effective()), (11, Some(11)));
     let mut leader = claim(&mut stored, 1);
     fence(&mut leader, &mut old, &keys);
     assert_eq!(leader.held(), 10);
     assert_eq!(give(&mut leader, &mut old, 2, &keys), connections(2));
     assert_eq!(leader.held(), 3);
     write(&mut leader, &mut stored, &Plan { lower: true, ..plan(4) });
-    assert_eq!((stored.total, stored.effective()), (4, 4));
+    assert_eq!((stored.total, stored.effective()), (4, Some(4)));
 }

@@ -10,7 +10,7 @@ fn nothing_is_written_where_nothing_changed() {
 #[test]
 fn a_higher_total_is_used_after_the_write_and_a_lower_one_is_felt_before_it() {
     let keys = keyring();
-    let mut stored = Ledger::found(spec(10), &[]);
+    let mut stored = Ledger::found(spec(10), &[], false);
     let mut leader = claim(&mut stored, 1);
     let mut pod = Pod::new("pod");
     fence(&mut leader, &mut pod, &keys);
@@ -58,10 +58,10 @@ fn an_older_spec_never_sets_the_budget() {
     let (mut stored, mut leader, _) = fleet(10, &[1], &keys);
     let newer = Plan { spec: Spec { generation: 5, ..spec(20) }, ..plan(20) };
     write(&mut leader, &mut stored, &newer);
-    assert_eq!(stored.effective(), 20);
+    assert_eq!(stored.effective(), Some(20));
     write(&mut leader, &mut stored, &Plan { spec: Spec { generation: 4, ..spec(90) }, ..plan(90) });
-    assert_eq!(stored.effective(), 20);
+    assert_eq!(stored.effective(), Some(20));
     let anew = Spec { pool: "another".to_owned(), ..spec(30) };
     write(&mut leader, &mut stored, &Plan { spec: anew, ..plan(30) });
-    assert_eq!(stored.effective(), 30);
+    assert_eq!(stored.effective(), Some(30));
 }

@@ -67,6 +67,7 @@ impl Leader {
             // One that looks may have one more than the pool's max: at its max it could look for nothing that it lost.
             ceiling: Connections::at_most(world.limit + 1),
             want,
+            looks: self.looker.is_some(),
             lower: world.round.is_multiple_of(LOWER),
         };
         if !self.write(world, &plan) {

@@ -31,6 +31,8 @@ pub struct World {
     pub server: Server,
     pub pods: Vec<Pod>,
     pub stored: Option<(Ledger, u64)>,
+    /// The pool is known to have had a ledger.
+    pub lost: bool,
     /// Writes and messages that are still on their way.
     late_writes: Vec<(Ledger, u64)>,
     late: Vec<(usize, Sent)>,
@@ -59,6 +61,7 @@ impl World {
             server: Server::new(),
             pods,
             stored: None,
+            lost: false,
             late_writes: Vec::new(),
             late: Vec::new(),
             leader: None,
@@ -99,7 +102,7 @@ impl World {
     pub fn check(&mut self) {
         // In doubt the ledger does not know what there is.
         let known = self.stored.as_ref().filter(|(ledger, _)| !ledger.doubt);
-        let effective = known.map(|(ledger, _)| ledger.effective());
+        let effective = known.and_then(|(ledger, _)| ledger.effective());
         let backends = self.server.rows.len() as u64;
         if effective.is_some_and(|effective| backends > effective) && self.wrong.is_none() {
             self.wrong = Some(format!("round {}: {backends} backends, effective budget {effective:?}", self.round));
@@ -124,6 +127,7 @@ impl World {
         let there = self.stored.as_ref().map_or(0, |(_, version)| *version) == at;
         if there {
             self.stored = Some((ledger.clone(), at + 1));
+            self.lost = true;
             self.check();
         }
         there
@@ -149,7 +153,7 @@ impl World {
     fn claim(&mut self) {
         let (ledger, at) = match &self.stored {
             Some((ledger, at)) => (ledger.clone(), *at),
-            None => (Ledger::found(self.spec.clone(), &self.existing()), 0),
+            None => (Ledger::found(self.spec.clone(), &self.existing(), self.lost), 0),
         };
         self.claims += 1;
         let before = ledger.claim.map(|claim| claim.epoch);
@@ -396,8 +400,8 @@ impl World {
         }
         let budget = self.spec.budget;
         let pinned = self.pods.iter().any(|pod| pod.lives() && pod.charge() > pod.max());
-        if ledger.effective() != u64::from(budget.get()) && !pinned {
-            return Some(format!("effective {} of {budget}", ledger.effective()));
+        if ledger.effective() != Some(budget.get().into()) && !pinned {
+            return Some(format!("effective {:?} of {budget}", ledger.effective()));
         }
         let reserved = u64::from(budget.reserved().get());
         let room = leader.grants.room().saturating_sub(reserved);
