@@ -8,8 +8,9 @@
 //! It is kept by small pure pieces. Each takes values, time included, and returns values:
 //!
 //! - [`division`]: what each instance should have. It only proposes: no proposal can break the invariant, and a bad one can only be slow.
-//! - ledger (to come): what each instance may have; raises a total before it sends, lowers it after a confirmation, so that one
-//!   connection is never promised twice. Here the invariant lives on the side of the leader.
+//! - [`ledger`] and [`grants`]: what each instance may have; a total is raised before an order is sent and lowered after a confirmation,
+//!   so that one connection is never promised twice. Here the invariant lives on the side of the leader.
+//! - [`leader`]: a round of both, from what instances answered to what is written and ordered. [`judge`]: what the dead have left.
 //! - [`exchange`]: the messages between leader and pod, signed and bound to one boot, and what a boot accepts of them. What it then
 //!   opens and journals is the other half of the invariant, on the side of the pod.
 //!
@@ -20,6 +21,7 @@ pub mod exchange;
 pub mod fault;
 pub mod grants;
 pub mod judge;
+pub mod leader;
 pub mod ledger;
 
 use std::fmt;

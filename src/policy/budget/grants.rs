@@ -29,7 +29,7 @@ mod pod;
 mod write;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::BTreeMap;
 

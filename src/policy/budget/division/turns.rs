@@ -97,13 +97,16 @@ pub(super) fn take<'a>(free: u32, pods: impl Iterator<Item = &'a Pod>, now: Dura
     let taken = ranked.iter().enumerate().map(|(place, (_, (_, turn, pod)))| {
         u64::from(pod.outstanding.get().max(u32::from(place < seats && turn.is_seated())))
     });
-    let mut there = u64::from(free).saturating_sub(taken.sum());
+    let taken: u64 = taken.sum();
+    let mut there = u64::from(free).saturating_sub(taken);
+    let too_many = taken > u64::from(free);
     let mut turns: Vec<(usize, Turn)> = ranked
         .into_iter()
         .enumerate()
         .map(|(place, (index, (_, turn, pod)))| {
-            // One that still holds a connection from its last turn needs no other.
-            let needs = u64::from(pod.outstanding.get() == 0);
+            // One that still holds a connection from its last turn needs no other. But where there are too many, it first gives that
+            // back: else each leaves when it is another's turn to come back, and none is ever given up.
+            let needs = u64::from(pod.outstanding.get() == 0 || too_many);
             let turn = match turn {
                 Turn::Seated { .. } if place < seats => turn,
                 Turn::Seated { .. } if pod.demand.wanted() > 0 => Turn::Queued { since: now },

@@ -16,40 +16,42 @@ use crate::policy::budget::ledger::{Existing, Spec};
 /// The most that any order says, where a test does not say otherwise.
 const CEILING: u32 = 10;
 
-struct Pod {
-    uid: PodUid,
+pub struct Pod {
+    pub uid: PodUid,
     boots: u8,
     boot: Boot,
     /// In its journal.
     fence: Option<Fence>,
-    grant: Option<Connections>,
-    charge: u32,
-    incomplete: bool,
+    pub grant: Option<Connections>,
+    pub charge: u32,
+    /// Of these, what has no socket.
+    pub lost: u32,
+    pub incomplete: bool,
 }
 
-struct Keyring {
-    own: SigningKey,
+pub struct Keyring {
+    pub own: SigningKey,
     public: Keys,
 }
 
-fn keyring() -> Keyring {
+pub fn keyring() -> Keyring {
     Keyring { own: key(1).0, public: keys() }
 }
 
-fn spec(budget: u32) -> Spec {
+pub fn spec(budget: u32) -> Spec {
     Spec { pool: "uid".to_owned(), generation: 1, budget: connections(budget) }
 }
 
 /// Which, does not matter here.
-fn settings() -> Document {
+pub fn settings() -> Document {
     Document::write(&exchange::tests::settings()).unwrap()
 }
 
 impl Pod {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let uid = PodUid::new(name).unwrap();
         let boot = Boot::new(pool(), uid.clone(), BootId([1; 16]), None);
-        Self { uid, boots: 1, boot, fence: None, grant: Some(Connections::NONE), charge: 0, incomplete: false }
+        Self { uid, boots: 1, boot, fence: None, grant: Some(Connections::NONE), charge: 0, lost: 0, incomplete: false }
     }
 
     /// Its container starts again and reads the journal.
@@ -59,7 +61,7 @@ impl Pod {
     }
 
     /// `None` where it refuses.
-    fn take(&mut self, sent: &Sent, keys: &Keyring) -> Option<Answer> {
+    pub fn take(&mut self, sent: &Sent, keys: &Keyring) -> Option<Answer> {
         let accepted = self.boot.accept(Duration::ZERO, &sent.bytes, &keys.public).ok()?;
         self.fence = Some(accepted.fence());
         if let Some(order) = accepted.order() {
@@ -67,7 +69,9 @@ impl Pod {
         }
         let taken = self.boot.journalled(&accepted).unwrap();
         let (limit, charge) = (connections(CEILING), connections(self.charge));
-        let report = Report { grant: self.grant, limit, charge, incomplete: self.incomplete, ..Report::default() };
+        let (open, unconfirmed) = (connections(self.charge.saturating_sub(self.lost)), connections(self.lost));
+        let figures = Report { open, active: open, unconfirmed, ..Report::default() };
+        let report = Report { grant: self.grant, limit, charge, incomplete: self.incomplete, ..figures };
         Some(self.boot.answer(&taken, report))
     }
 
@@ -85,26 +89,26 @@ fn plan(budget: u32) -> Plan {
 }
 
 /// Claims what is stored.
-fn claim(stored: &mut Ledger, id: u64) -> Grants {
+pub fn claim(stored: &mut Ledger, id: u64) -> Grants {
     let before = stored.claim.map(|claim| claim.epoch);
     *stored = stored.claimed(id, 1);
     Grants::claimed(pool(), stored.clone(), before, id).unwrap()
 }
 
-fn write(grants: &mut Grants, stored: &mut Ledger, plan: &Plan) {
+pub fn write(grants: &mut Grants, stored: &mut Ledger, plan: &Plan) {
     if let Some(next) = grants.write(plan) {
         *stored = next;
         grants.written();
     }
 }
 
-fn greet(grants: &mut Grants, pod: &mut Pod, keys: &Keyring) {
+pub fn greet(grants: &mut Grants, pod: &mut Pod, keys: &Keyring) {
     let hello = pod.boot.hello(Duration::ZERO, [pod.boots; 16], &keys.public);
     grants.hello(&hello).unwrap();
 }
 
 /// Hello, discovery, answer.
-fn fence(grants: &mut Grants, pod: &mut Pod, keys: &Keyring) -> Heard {
+pub fn fence(grants: &mut Grants, pod: &mut Pod, keys: &Keyring) -> Heard {
     greet(grants, pod, keys);
     let sent = grants.discovery(&pod.uid, &keys.own).unwrap();
     let answer = pod.take(&sent, keys).unwrap();

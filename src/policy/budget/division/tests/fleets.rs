@@ -53,6 +53,26 @@ fn two_connections_for_five_that_wait() {
 }
 
 #[test]
+fn where_there_are_too_many_those_that_leave_do_not_come_back_before_they_left() {
+    // A budget that was lowered: five have one, and there are three. Who is told to leave has left by the round after the next.
+    let mut pods = vec![Pod { demand: wants(1, 3, 5000), ..pod(20, 5, 1) }; 5];
+    let mut told = vec![1; 5];
+    for second in 0..4 {
+        let shares = divide(&fleet(4, 0, &pods), NOW + Duration::from_secs(second));
+        let asked = targets(&shares);
+        for (((pod, share), told), asked) in pods.iter_mut().zip(&shares).zip(&mut told).zip(asked) {
+            pod.memory = share.memory;
+            if *told == 0 && asked == 0 {
+                pod.outstanding = Connections::NONE;
+            }
+            *told = asked;
+        }
+    }
+    let has: u32 = pods.iter().map(|pod| pod.outstanding.get()).sum();
+    assert!(has <= 3, "{has}");
+}
+
+#[test]
 fn two_connections_for_two_that_wait_and_three_idle() {
     let mut rounds = Rounds::new(3, vec![pod(20, 5, 0); 5]);
     rounds.seconds(3);

@@ -243,7 +243,7 @@ impl World {
             let ours = self
                 .stored
                 .as_ref()
-                .filter(|(ledger, _)| ledger.claim.is_some_and(|claim| claim.epoch == leader.grants.epoch()));
+                .filter(|(ledger, _)| ledger.claim.is_some_and(|claim| claim.epoch == leader.grants().epoch()));
             leader.at = ours.map_or(leader.at, |(_, at)| *at);
             if leader.round(self) {
                 self.leader = Some(leader);
@@ -347,29 +347,10 @@ impl World {
     pub fn known_freeze(&self) -> Option<&'static str> {
         let leader = self.leader.as_ref()?;
         let (ledger, _) = self.stored.as_ref()?;
-        let lives = || self.pods.iter().filter(|pod| pod.lives());
-        let dead = || self.pods.iter().filter(|pod| !pod.lives() && ledger.names.contains_key(&uid(pod.index)));
-        let nobody_sees = lives().all(|pod| pod.open() == 0);
-        let lost = |pod: &Pod| pod.charge() > 0 && pod.open() == 0;
-        let here = self.server.upstream();
-        let elsewhere = |pod: &Pod| self.connected_last.get(&pod.index).is_some_and(|upstream| *upstream != here);
-        if ledger.doubt && nobody_sees {
-            Some("doubt, a dead pod unheard, nobody has a connection to look with")
-        } else if leader.grants.room() == 0 && dead().next().is_some() && nobody_sees {
-            Some("the dead have all, nobody has a connection to look with")
-        } else if leader.grants.room() == 0 && lives().any(lost) {
-            Some("all is charged, and one has lost all of its sockets")
-        } else if lives().any(|pod| lost(pod) && pod.charge() > self.limit) {
-            Some("one has lost its max and the one beyond it")
-        } else if dead().any(elsewhere) {
-            Some("dead before PostgreSQL restarted")
-        } else if ledger.total > self.spec.budget.get().into()
-            && leader.free < u32::try_from(self.living()).unwrap_or(0)
-        {
-            Some("total above a budget that is too small for all: turns")
-        } else {
-            None
-        }
+        let nobody_sees = self.pods.iter().filter(|pod| pod.lives()).all(|pod| pod.open() == 0);
+        let used = leader.grants().held() + leader.grants().remainder()?;
+        (nobody_sees && used >= ledger.effective()?)
+            .then_some("all that is promised is lost or the dead's, and nobody has a connection to look with")
     }
 
     /// All figures, for a trace.
@@ -381,8 +362,8 @@ impl World {
         let pods: Vec<String> = self.pods.iter().map(pod).collect();
         let ledger = self.stored.as_ref().map(|(ledger, _)| (ledger.total, ledger.spec.budget.get(), ledger.doubt));
         let leads = self.leader.as_ref().map(|leader| {
-            let grants = &leader.grants;
-            (grants.held(), grants.remainder(), grants.room(), leader.looker, &leader.targets)
+            let grants = leader.grants();
+            (grants.held(), grants.remainder(), grants.room(), leader.leader.looker(), leader.leader.targets())
         });
         format!("T, B, doubt {ledger:?}; held, R, room, looker, targets {leads:?}; max/charge/open {}", pods.join(", "))
     }
@@ -404,11 +385,11 @@ impl World {
             return Some(format!("effective {:?} of {budget}", ledger.effective()));
         }
         let reserved = u64::from(budget.reserved().get());
-        let room = leader.grants.room().saturating_sub(reserved);
+        let room = leader.grants().room().saturating_sub(reserved);
         let enough = self.living() as u64 + reserved <= u64::from(budget.get());
         let lives = || self.pods.iter().filter(|pod| pod.lives());
         for pod in lives() {
-            let target = leader.targets.get(&pod.index).copied();
+            let target = leader.target(pod.index);
             let excused = (pinned && room == 0) || !enough;
             if target != Some(pod.max()) && !excused {
                 return Some(format!("{} has {} of {target:?}, room {room}", pod.index, pod.max()));
