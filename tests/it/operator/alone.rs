@@ -5,6 +5,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use super::*;
 use cluster::Options;
 
+/// As in the docs.
+const REFUSAL: &str = "minimum memory usage per Container is 64Mi, but request is 16Mi";
 const OPERATOR: &str = "--namespace=weir-system";
 
 /// The cluster, and the right to harm it. Whoever had it before has left the operator running.
@@ -121,11 +123,7 @@ fn pods_are_injected_as_without_limit_ranges_while_these_may_not_be_watched() {
     let sees = |expected: Option<&str>| {
         eventually("the webhook's answer", A_MINUTE, || match (pod(&test, "first", "orders"), expected) {
             // The API server has read the bounds as well.
-            (Err(refused), None)
-                if refused.contains("minimum memory usage per Container is 64Mi, but request is 16Mi") =>
-            {
-                Ok(())
-            }
+            (Err(refused), None) if refused.contains(REFUSAL) => Ok(()),
             (Err(refused), _) => Err(refused),
             (Ok(_), _) => {
                 let resources = test.get("pod", "first")["spec"]["initContainers"][0]["resources"].take();
@@ -138,6 +136,7 @@ fn pods_are_injected_as_without_limit_ranges_while_these_may_not_be_watched() {
         });
     };
     sees(None);
+    assert!(include_str!("../../../docs/injection.md").contains(REFUSAL));
     set_rules(cluster, &rules, "");
     sees(Some("64Mi"));
 }
