@@ -158,7 +158,7 @@ impl Loop {
             if let Some(client) = self.clients.get_mut(i) {
                 client.phase = Phase::Idle;
                 client.told = Some(Rc::clone(&server.parameters));
-                if client.peer.readable {
+                if client.peer.readable || client.peer.closing {
                     self.again.push(client.peer.token);
                 }
             }

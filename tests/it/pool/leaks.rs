@@ -63,8 +63,11 @@ type Leave = fn(Raw);
 /// Nobody waits until what a client left is given up: 5 s, and again 5 s.
 const DRAIN_MICROS: u64 = 5_000_000;
 
+/// Says when it runs: PostgreSQL ignores a cancel request that comes before it has read the query.
+const LONG: &str = "DO $$ BEGIN RAISE NOTICE 'runs'; PERFORM pg_sleep(600); END $$";
+
 /// Ways to be gone, each in another state of the protocol.
-const LEAVES: [(&str, Leave); 17] = [
+const LEAVES: [(&str, Leave); 18] = [
     ("goodbye", Raw::goodbye),
     ("end of stream", drop),
     ("reset", Raw::vanish),
@@ -81,10 +84,13 @@ const LEAVES: [(&str, Leave); 17] = [
         client.vanish();
     }),
     ("while a query runs", |mut client| {
-        // PostgreSQL ignores a cancel request that comes before it has read the query.
-        client.send(&query("DO $$ BEGIN RAISE NOTICE 'runs'; PERFORM pg_sleep(600); END $$"));
+        client.send(&query(LONG));
         client.read_to(b'N');
         client.vanish();
+    }),
+    ("by an end of stream while a query runs", |mut client| {
+        client.send(&query(LONG));
+        client.read_to(b'N');
     }),
     ("with goodbye while a query runs", |mut client| {
         client.send(&[query("SELECT pg_sleep(0.1)"), message(b'X', b"")].concat());
