@@ -150,17 +150,11 @@ impl Loop {
             return self.close(i, false);
         }
         if self.identities.can_greet() {
-            return self.welcome(i);
+            self.welcome(i);
+        } else {
+            // The very first: nobody knows yet what to tell it.
+            self.enqueue(i);
         }
-        if let Some(cause) = self.hopeless() {
-            return self.refuse(i, &cause.refusal);
-        }
-        // The very first: nobody knows yet what to tell it.
-        let ticket = self.greeting.join(i, self.now);
-        if let Some(client) = self.clients.get_mut(i) {
-            (client.phase, client.since) = (Phase::Greeting(ticket), self.now);
-        }
-        self.restless = true;
     }
 
     /// Why no more clients may log in.

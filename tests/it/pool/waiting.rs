@@ -1,5 +1,6 @@
 //! A client that goes away while it waits gives up its place at once; one that only has nothing more to say is still answered.
 
+use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -84,6 +85,12 @@ fn who_goes_away_before_the_first_login_gives_up_its_place_at_once() {
         leave(client);
         pooler.until(|figures| &figures.waiting, 0);
     }
+    // One segment, so that the packet and the end are one event.
+    let mut client = Raw::connect(pooler.port);
+    rustix::net::sockopt::set_tcp_cork(&client, true).unwrap();
+    client.write_all(&startup).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(client.read(&mut [0]).unwrap(), 0, "nobody waits for its time-out");
 }
 
 /// All that comes after a request with which a client ends its stream, but what may come at any time.
