@@ -21,6 +21,8 @@ mod idle;
 mod killed;
 #[path = "sidecar/large.rs"]
 mod large;
+#[path = "sidecar/many.rs"]
+mod many;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
