@@ -5,7 +5,7 @@
 //! It takes no lock and resolves no name: the control thread does that ([`super::figures`]).
 //!
 //! - Clients: `front` lets them in, `pair` finds them a server connection, `traffic` passes the bytes, `leave` lets them go.
-//! - Server connections: `open` connects and logs in, `errands` runs our own statements, `back` has those without a client.
+//! - Server connections: `open` connects, `login` logs in, `errands` runs our own statements, `back` has those without a client.
 //! - Beside these: `cancel` (cancel requests), `upkeep` (time, demand, commands, the end), `books` (charges and journal), `resolve`
 //!   (addresses), `blame` (what is said when there is no server) and `peer` (one socket).
 
@@ -16,6 +16,7 @@ mod cancel;
 mod errands;
 mod front;
 mod leave;
+mod login;
 mod open;
 mod pair;
 mod peer;
