@@ -145,7 +145,7 @@ struct Server {
     bare: bool,
     /// Must not be used again.
     stained: bool,
-    /// The login, and later the last time that it became idle.
+    /// The login, and later when it became idle, lost its client, or was dismissed at work.
     since: Instant,
     /// When its phase has lasted too long.
     deadline: Option<Instant>,

@@ -183,6 +183,33 @@ fn a_query_in_the_middle_of_a_batch_costs_the_next_client_nothing() {
     assert_eq!(mixing.value("SELECT 1"), "1");
 }
 
+/// One cancel request ends one statement.
+#[test]
+fn all_that_a_client_left_to_run_is_cancelled_and_the_connection_is_kept() {
+    let database = postgres::database();
+    let pooler = Pooler::start(&database.url(), limits(1, 1), Release::AtDisconnect);
+    let mut client = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+    let before = client.value("SELECT pg_backend_pid()");
+    client.send(&query(LONG).repeat(3));
+    client.read_to(b'N');
+    client.vanish();
+    let mut next = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+    assert_eq!(next.value("SELECT pg_backend_pid()"), before);
+}
+
+/// A backend in the middle of a message can't be brought to an end of what it does, and is charged for as long as it does that.
+#[test]
+fn a_connection_that_is_closed_at_work_is_cancelled_until_its_end() {
+    let database = postgres::database();
+    let pooler = Pooler::start(&database.url(), limits(1, 1), Release::AtDisconnect);
+    let mut client = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+    client.send(&[&query(LONG).repeat(3)[..], &query("SELECT 'half'")[..9]].concat());
+    client.read_to(b'N');
+    client.vanish();
+    let mut next = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+    assert_eq!(next.value("SELECT 1"), "1");
+}
+
 #[test]
 fn many_that_vanish_in_each_state_leave_a_pool_that_serves() {
     let database = prepared();
