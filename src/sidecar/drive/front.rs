@@ -84,6 +84,8 @@ impl Loop {
         let Some(client) = self.clients.get_mut(i).filter(|client| client.peer.readable) else { return };
         match client.phase {
             Phase::Opening(_) => self.greet(i),
+            // It has ended its stream, and takes the rest of its answer first: then there is an event.
+            Phase::Idle if client.peer.closing && client.peer.unsent() && !client.peer.broken() => {}
             Phase::Idle => self.want(i),
             Phase::Attached(j)
                 if matches!(self.servers.get(j).map(|server| &server.phase), Some(server::Phase::Attached)) =>

@@ -90,7 +90,7 @@ impl Loop {
         }
     }
 
-    /// A client that waits may have left: an end, or a goodbye, needs no server connection.
+    /// A client that waits may have left: an end, a reset or a goodbye needs no server connection.
     pub(super) fn still_there(&mut self, i: usize) {
         let Some(client) = self.clients.get_mut(i).filter(|client| client.peer.closing) else { return };
         let mut first = [0];
@@ -104,12 +104,13 @@ impl Loop {
     /// The stream of client `i`, which has server connection `j`, has ended.
     pub(super) fn ended(&mut self, i: usize, j: usize) {
         let (Some(client), Some(server)) = (self.clients.get_mut(i), self.servers.get(j)) else { return };
-        if server.exchange.abandon() != Abandoned::Wait || client.peer.broken() {
+        let over = server.exchange.abandon() != Abandoned::Wait && !client.peer.unsent();
+        if over || client.peer.broken() {
             return self.close(i, false);
         }
         // Looked at again once that is no more so; a reset is an event.
-        client.peer.readable = false;
-        // In the middle of a message the rest of it does as well.
+        (client.peer.readable, client.peer.closing) = (false, true);
+        // Nothing may come into the middle of a message, and its rest tells as well.
         if server.exchange.missing() == 0 {
             self.probe(i);
         }

@@ -138,6 +138,24 @@ fn who_ends_its_stream_behind_a_request_is_answered_as_by_postgresql_whether_it_
 }
 
 #[test]
+fn who_ends_its_stream_and_reads_slowly_gets_all_of_its_answer() {
+    // More than both sockets take, so that the last of it waits in the pool.
+    const ROWS: usize = 12_000;
+    let database = postgres::database();
+    for release in [Release::AtDisconnect, Release::AtReadyForQuery] {
+        let pooler = one(&database, release);
+        let mut client = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+        client.send(&query(&format!("SELECT repeat('x', 1000) FROM generate_series(1, {ROWS})")));
+        client.stream.shutdown(Shutdown::Write).unwrap();
+        let (mut answer, mut little) = (Vec::new(), [0; 16]);
+        while let n @ 1.. = client.stream.read(&mut little).unwrap() {
+            answer.extend_from_slice(&little[..n]);
+        }
+        assert!(answer.ends_with(b"Z\0\0\0\x05I"), "{release:?}: {} bytes came", answer.len());
+    }
+}
+
+#[test]
 fn who_has_ended_its_stream_causes_no_wakeups_while_it_waits_and_while_it_is_served() {
     let database = postgres::database();
     let pooler = one(&database, Release::AtDisconnect);
