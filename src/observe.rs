@@ -1,10 +1,11 @@
-//! The caches of the control plane: pools and pods in, triggers out. The only place that opens watches.
+//! The caches of the control plane: pools, pods and LimitRanges in, triggers out. The only place that opens watches.
 //!
-//! The two watches are tasks of their own with their own backoff, so that a failing one never stalls the other. A trigger is only
+//! The watches are tasks of their own with their own backoff, so that a failing one never stalls another. A trigger is only
 //! a hint to look: what is there is read from the caches, which a relist replaces as a whole, so a deletion that happened while
 //! disconnected is noticed like any other. Pods are kept as a few fields of ours, never as typed objects, so nothing can ever be
 //! written back from here.
 
+pub mod limit_ranges;
 pub mod pod;
 pub mod pods;
 pub mod pools;

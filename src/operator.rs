@@ -19,6 +19,7 @@ use crate::api::document::Document;
 use crate::controller::{self, Context, entries::Entries, entries::Publisher};
 use crate::events::Announcer;
 use crate::metrics::Metrics;
+use crate::observe::limit_ranges::LimitRanges;
 use crate::observe::pods::{Change, Pods};
 use crate::observe::pools::{Pools, key};
 use crate::observe::touches::Touches;
@@ -76,6 +77,8 @@ pub async fn run(options: Options) -> Result<(), Error> {
         (Arc::<Pods>::default(), Arc::<Reports>::default(), Arc::<Entries>::default(), Arc::<Touches>::default());
     let (pools, watch) = Pools::watch(client.clone(), Arc::clone(&metrics), Arc::clone(&touches), tasks.stopping());
     tasks.spawn("pools", watch);
+    let (limit_ranges, watch) = LimitRanges::watch(client.clone(), Arc::clone(&metrics), tasks.stopping());
+    tasks.spawn("limit_ranges", watch);
 
     let document = |secret: &str| Document::new(client.clone(), &options.namespace, secret);
     let keeper = Keeper::new(document(&options.certificate_secret), options.names(), Arc::clone(&metrics));
@@ -84,6 +87,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
 
     let readiness = health::Health {
         pools: pools.clone(),
+        limit_ranges: limit_ranges.clone(),
         bundle: bundle.clone(),
         webhook: webhook.local_addr().unwrap_or(options.listen_webhook),
         name: options.names().into_iter().next().unwrap_or_default(),
@@ -135,7 +139,8 @@ pub async fn run(options: Options) -> Result<(), Error> {
 
     let keys = document(&options.signing_keys_secret);
     let tls = server::tls(resolver).map_err(Error::Tls)?;
-    tasks.spawn("webhook", serve_webhook(webhook, tls, keys, options, pools, metrics, tasks.stopping()));
+    let answers = Webhook { pools, limit_ranges, sidecar: options.sidecar(), metrics, room: Room::default() };
+    tasks.spawn("webhook", serve_webhook(webhook, tls, keys, answers, tasks.stopping()));
     Ok(tasks.run(stop).await?)
 }
 
@@ -204,16 +209,13 @@ async fn serve_webhook(
     listener: TcpListener,
     tls: Arc<rustls::ServerConfig>,
     keys: Document,
-    options: Options,
-    pools: Pools,
-    metrics: Arc<Metrics>,
+    mut webhook: Webhook,
     stopping: Stopping,
 ) {
-    let public_keys = tokio::select! {
-        keys = public_keys(&keys, &metrics) => keys,
+    webhook.sidecar.public_keys = tokio::select! {
+        keys = public_keys(&keys, &webhook.metrics) => keys,
         () = stopping.clone().wait() => return,
     };
-    let webhook = Webhook { pools, sidecar: options.sidecar(public_keys), metrics, room: Room::default() };
     server::serve(listener, tls, router(Arc::new(webhook)), stopping).await;
 }
 

@@ -1,8 +1,9 @@
 //! The plain port: /metrics for Prometheus, /livez and /readyz for the kubelet.
 //!
 //! Ready means that an admission review sent now would be answered: the TLS listener completes a handshake with a certificate that
-//! the current bundle covers, and every pool was seen. Pods are not part of it: the webhook does not need them. Alive means that no
-//! watch hangs: a watch that fails is retried and told, one that is silent beyond all its limits would stay so.
+//! the current bundle covers, every pool was seen, and so were the LimitRanges or a refusal of them. Pods are not part of it: the
+//! webhook does not need them. Alive means that no watch hangs: a watch that fails is retried and told, one that is silent beyond all
+//! its limits would stay so.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 
 use crate::api::activity::Activity;
 use crate::metrics::Metrics;
+use crate::observe::limit_ranges::LimitRanges;
 use crate::observe::pools::Pools;
 use crate::shutdown::Stopping;
 use crate::webhook::server;
@@ -33,6 +35,8 @@ const SILENCE_MAX: Duration = Duration::from_mins(6);
 pub struct Health {
     /// The webhook's cache.
     pub pools: Pools,
+    /// The webhook's other cache.
+    pub limit_ranges: LimitRanges,
     /// Authorities in force.
     pub bundle: watch::Receiver<Option<String>>,
     /// Where the webhook listens.
@@ -72,6 +76,9 @@ async fn handle_readyz(State(health): State<Health>) -> Response {
     let not = |why: &'static str| (StatusCode::SERVICE_UNAVAILABLE, why).into_response();
     if !health.pools.synced() {
         return not("the pools are not listed yet");
+    }
+    if !health.limit_ranges.answered() {
+        return not("the LimitRanges are not listed yet");
     }
     let bundle = health.bundle.borrow().clone();
     let Some(bundle) =

@@ -27,16 +27,16 @@ pub struct Options {
     /// What sidecars log: error, warn, info, debug, or a filter such as info,weir::sidecar=debug
     #[arg(long, env = "WEIR_SIDECAR_LOG", default_value = "info")]
     pub sidecar_log: String,
-    /// Processor that a sidecar requests where its pod requests any: at least the least that LimitRanges of the cluster allow
+    /// Processor that a sidecar requests where its pod requests any, within the LimitRanges of its namespace
     #[arg(long, env = "WEIR_SIDECAR_REQUEST_CPU", default_value = "10m", value_parser = quantity)]
     pub sidecar_request_cpu: String,
-    /// Memory that a sidecar requests where its pod requests any
+    /// Memory that a sidecar requests where its pod requests any, within the LimitRanges of its namespace
     #[arg(long, env = "WEIR_SIDECAR_REQUEST_MEMORY", default_value = "16Mi", value_parser = quantity)]
     pub sidecar_request_memory: String,
-    /// Processor that a sidecar is limited to where every other container is limited
+    /// Processor that a sidecar is limited to where every other container is limited, within the LimitRanges of its namespace
     #[arg(long, env = "WEIR_SIDECAR_LIMIT_CPU", default_value = "250m", value_parser = quantity)]
     pub sidecar_limit_cpu: String,
-    /// Memory that a sidecar is limited to where every other container is limited
+    /// Memory that a sidecar is limited to where every other container is limited, within the LimitRanges of its namespace
     #[arg(long, env = "WEIR_SIDECAR_LIMIT_MEMORY", default_value = "128Mi", value_parser = quantity)]
     pub sidecar_limit_memory: String,
     /// The MutatingWebhookConfigurations that hold the entries, comma-separated
@@ -88,12 +88,12 @@ impl Options {
         }
     }
 
-    /// What is put into pods.
-    pub fn sidecar(&self, public_keys: Vec<String>) -> inject::Sidecar {
+    /// What is put into pods, but for the public keys.
+    pub fn sidecar(&self) -> inject::Sidecar {
         inject::Sidecar {
             image: self.sidecar_image.clone(),
             pull_policy: self.sidecar_image_pull_policy.clone(),
-            public_keys,
+            public_keys: Vec::new(),
             log: self.sidecar_log.clone(),
             resources: inject::Resources {
                 requests: Amounts {
@@ -144,7 +144,7 @@ mod tests {
     fn a_sidecar_asks_for_what_the_injection_documents() {
         let program = ["weir", "--namespace=weir-system", "--sidecar-image=weir-sidecar"];
         let options = Program::try_parse_from(program).unwrap_or_else(|error| panic!("{error}")).options;
-        assert_eq!(options.sidecar(Vec::new()).resources, inject::Resources::default());
+        assert_eq!(options.sidecar().resources, inject::Resources::default());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! `docs/health-pool.schema.json` says the same to other languages.
 
 mod alarm;
+mod fields;
 mod parse;
 
 use jiff::Timestamp;
@@ -14,6 +15,7 @@ use super::duration::millis;
 use super::limits::Limits;
 
 pub use alarm::{Alarm, Change};
+pub use fields::Field;
 pub use parse::{BYTES_MAX, CONNECTIONS_MAX, ReportError, WAITING_MAX};
 
 /// Percent of utilization from which it is worth an alert.
@@ -69,7 +71,8 @@ pub struct Utilization {
     pub percent: f64,
     /// The verdict on `percent`: `normal`, `warning` from 80 %, `critical` from 90 %.
     pub status: UtilizationStatus,
-    /// (active + waiting) / granted * 100, one decimal; passes 100 while clients wait.
+    /// (active + waiting) / granted * 100, one decimal, of `pool_size` where nothing is granted by name; passes 100 while clients
+    /// wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub busy_percent: Option<f64>,
 }

@@ -5,6 +5,7 @@
 //! in between are then pointed at the pool too. Nothing is guessed: what can't be rewritten safely is left as it is, and the pod says
 //! why. No message holds any part of a URL.
 
+mod bounds;
 mod editor;
 mod environment;
 mod instance;
@@ -13,6 +14,7 @@ mod parameters;
 mod pod;
 mod pooler;
 mod ports;
+mod quantity;
 mod reason;
 mod resources;
 mod rewrite;
@@ -25,9 +27,11 @@ use std::fmt;
 use json_patch::Patch;
 use serde_json::Value;
 
+pub use bounds::Bounds;
 pub use instance::{instance, instance_of};
+pub use quantity::is_quantity;
 pub use reason::SkipReason;
-pub use resources::{Amounts, Resources, is_quantity};
+pub use resources::{Amounts, Resources};
 pub use selector::matches;
 
 use self::editor::Editor;
@@ -80,13 +84,13 @@ impl fmt::Debug for Outcome {
     }
 }
 
-/// Adds `pool` to `pod`. Whether the pool's selector matches was decided before ([`matches`]).
-pub fn inject(pod: &Value, pool: &ValidatedPool, sidecar: &Sidecar) -> Outcome {
+/// Adds `pool` to `pod`, with resources within `bounds`. Whether the pool's selector matches was decided before ([`matches`]).
+pub fn inject(pod: &Value, pool: &ValidatedPool, sidecar: &Sidecar, bounds: &Bounds) -> Outcome {
     let mut editor = Editor::new(pod);
     let decided = eligible(Pod(pod), pool).and_then(|()| match pool.mode {
         Mode::None if !pooler::noted(Pod(pod), &pool.name) => parameters::inject(&mut editor, pool),
         // A pod that carries a pooler keeps it, whatever the pool says by now.
-        Mode::None | Mode::Pooler => pooler::inject(&mut editor, pool, sidecar),
+        Mode::None | Mode::Pooler => pooler::inject(&mut editor, pool, sidecar, bounds),
     });
     match decided {
         Ok(()) => {

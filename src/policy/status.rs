@@ -14,7 +14,7 @@ pub mod fleet;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::health::Report;
+use super::health::{Report, ReportError};
 use super::reasons::{ConditionType, Reason};
 use super::validate::{ValidatedPool, Violation};
 use super::verdict::Verdict;
@@ -96,8 +96,10 @@ pub enum ProbeFailure {
     Status(u16),
     /// A body above the bound.
     TooLarge,
-    /// No report.
+    /// No HTTP, or a body that broke off.
     Malformed,
+    /// No report of the contract.
+    Contract(ReportError),
     /// The answer of another pod that has the address now.
     OtherPod,
 }
@@ -109,7 +111,8 @@ impl std::fmt::Display for ProbeFailure {
             Self::Refused => formatter.write_str("connection refused"),
             Self::Status(code) => write!(formatter, "HTTP {code}"),
             Self::TooLarge => formatter.write_str("answer too large"),
-            Self::Malformed => formatter.write_str("answer is no report"),
+            Self::Malformed => formatter.write_str("answer is no HTTP"),
+            Self::Contract(error) => error.fmt(formatter),
             Self::OtherPod => formatter.write_str("answer of another pod"),
         }
     }

@@ -10,7 +10,7 @@ mod opening;
 mod options;
 mod startup;
 
-pub use identity::{Identities, Identity, corrections};
+pub use identity::{Identities, Identity, corrections, repetition};
 pub use key::{Key, Keys};
 pub use opening::{Opening, Step};
 pub use startup::{PACKET_MAX, Startup};

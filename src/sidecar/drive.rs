@@ -5,7 +5,7 @@
 //! It takes no lock and resolves no name: the control thread does that ([`super::figures`]).
 //!
 //! - Clients: `front` lets them in, `pair` finds them a server connection, `traffic` passes the bytes, `leave` lets them go.
-//! - Server connections: `open` connects and logs in, `errands` runs our own statements, `back` has those without a client.
+//! - Server connections: `open` connects, `login` logs in, `errands` runs our own statements, `back` has those without a client.
 //! - Beside these: `cancel` (cancel requests), `upkeep` (time, demand, commands, the end), `books` (charges and journal), `resolve`
 //!   (addresses), `blame` (what is said when there is no server) and `peer` (one socket).
 
@@ -16,6 +16,7 @@ mod cancel;
 mod errands;
 mod front;
 mod leave;
+mod login;
 mod open;
 mod pair;
 mod peer;
@@ -144,7 +145,7 @@ struct Server {
     bare: bool,
     /// Must not be used again.
     stained: bool,
-    /// The login, and later the last time that it became idle.
+    /// The login, and later when it became idle, lost its client, or was dismissed at work.
     since: Instant,
     /// When its phase has lasted too long.
     deadline: Option<Instant>,

@@ -19,6 +19,7 @@ use super::body::{BODY_MAX, BodyError, Held, Room};
 use super::review::{self, Answer, ReviewError};
 use crate::metrics::Metrics;
 use crate::names;
+use crate::observe::limit_ranges::LimitRanges;
 use crate::observe::pools::{Guarded, Pools};
 use crate::policy::entries::PoolKey;
 use crate::policy::inject::{Outcome, Sidecar, inject as decide, matches};
@@ -31,6 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Webhook {
     /// The cache that answers.
     pub pools: Pools,
+    /// What the pods' namespaces allow.
+    pub limit_ranges: LimitRanges,
     /// What is put into pods.
     pub sidecar: Sidecar,
     /// Where outcomes are counted.
@@ -157,7 +160,8 @@ async fn answer(webhook: &Webhook, key: PoolKey, request: Request) -> Result<Sai
     }
     let pool = pool.0.as_ref().ok().and_then(|pool| validate(pool).ok()).ok_or(Failure::InvalidPool)?;
     // A pod is the user's; should one ever meet a fault of ours, the others must not notice.
-    let outcome = catch_unwind(AssertUnwindSafe(|| decide(&review.object, &pool, &webhook.sidecar)));
+    let bounds = webhook.limit_ranges.of(&key.namespace);
+    let outcome = catch_unwind(AssertUnwindSafe(|| decide(&review.object, &pool, &webhook.sidecar, &bounds)));
     let allow = |patch, warnings| review.allow(patch, warnings).map_err(|_| Failure::Broken);
     Ok(match outcome.map_err(|_| Failure::Broken)? {
         Outcome::Injected(patch) => Said { outcome: "injected", reason: "", answer: allow(&patch, Vec::new())? },

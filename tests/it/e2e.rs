@@ -6,6 +6,8 @@
 #[path = "../cluster/cluster.rs"]
 mod cluster;
 
+#[path = "e2e/bounds.rs"]
+mod bounds;
 #[path = "e2e/canary.rs"]
 mod canary;
 #[path = "e2e/clients.rs"]

@@ -39,3 +39,5 @@ mod pieces;
 mod programs;
 #[path = "pool/roles.rs"]
 mod roles;
+#[path = "pool/waiting.rs"]
+mod waiting;

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -133,16 +134,78 @@ fn refuses_what_cannot_be_true() {
         body[field] = value.clone();
         assert!(Report::parse(body.to_string().as_bytes()).is_err(), "{field} {value}");
     }
-    let mut body = theirs();
-    body["utilization"]["busyPercent"] = json!(30.0);
+}
+
+#[test]
+fn the_busy_share_is_of_the_grant_or_of_the_whole_pool() {
+    let with = |busy: f64, granted: Value| {
+        let mut body = theirs();
+        body["utilization"]["busyPercent"] = json!(busy);
+        body["granted"] = granted;
+        Report::parse(body.to_string().as_bytes()).map(|report| report.utilization.busy_percent)
+    };
+    let rule = "utilization.busyPercent is not (activeConnections + waitingRequests) / granted * 100";
+    for granted in [json!(null), json!(10)] {
+        assert_eq!(with(30.0, granted.clone()), Ok(Some(30.0)));
+        assert_eq!(with(50.0, granted), Err(ReportError::Inconsistent(rule)));
+    }
+    assert_eq!(with(60.0, json!(5)), Ok(Some(60.0)));
+}
+
+#[test]
+fn a_wrong_answer_is_told_by_field_and_by_what_it_should_be() {
+    let said = |pointer: &str, value: Value| {
+        let mut body = theirs();
+        *body.pointer_mut(pointer).unwrap() = value;
+        Report::parse(body.to_string().as_bytes()).unwrap_err().to_string()
+    };
+    assert_eq!(said("/metrics/poolSize", json!("10")), "metrics.poolSize is not a whole number from 0 to 4294967295");
+    assert_eq!(said("/metrics/poolSize", json!(0)), "metrics.poolSize is 0");
+    assert_eq!(said("/metrics", json!([])), "metrics is not an object");
+    assert_eq!(said("/config/idleTimeout", json!("30s")), "config.idleTimeout is not a whole number of milliseconds");
+    assert_eq!(said("/status", json!("ok")), "status is not healthy or unhealthy");
     assert_eq!(
-        Report::parse(body.to_string().as_bytes()),
-        Err(ReportError::Inconsistent(
-            "utilization.busyPercent is not (activeConnections + waitingRequests) / granted * 100"
-        )),
+        said("/utilization/percent", json!(0.5)),
+        "utilization.percent is not totalConnections / poolSize * 100"
     );
-    body["granted"] = json!(10);
-    assert_eq!(Report::parse(body.to_string().as_bytes()).unwrap().utilization.busy_percent, Some(30.0));
+    assert_eq!(said("/timestamp", json!("2026-03-01T12:00:00")), "timestamp is not a time of RFC 3339");
+    for body in ["", "[]", "3", "<html>", "{\"status\": NaN}"] {
+        assert_eq!(Report::parse(body.as_bytes()), Err(ReportError::Malformed), "{body}");
+    }
+}
+
+/// The reader and its list of fields agree: each field is missed where it is required, and named where it is wrong.
+#[test]
+fn every_field_is_missed_and_checked_by_name() {
+    let mut full = serde_json::to_value(report(12, 3, 4)).unwrap();
+    full["pod"] = json!("u1");
+    full["boot"] = json!("b1");
+    full["generation"] = json!(3);
+    full["database"] = json!({"reachable": true, "sqlstate": "08001"});
+    assert!(Report::parse(full.to_string().as_bytes()).is_ok());
+    let optional = ["utilization.busyPercent", "granted", "pod", "boot", "generation", "database", "database.sqlstate"];
+    for field in fields::FIELDS {
+        let (parent, name) = field.name.rsplit_once('.').unwrap_or(("", field.name));
+        let parent = if parent.is_empty() { String::new() } else { format!("/{parent}") };
+        let mut without = full.clone();
+        without.pointer_mut(&parent).unwrap().as_object_mut().unwrap().remove(name).expect("the report has it");
+        let read = Report::parse(without.to_string().as_bytes());
+        if optional.contains(&field.name) {
+            assert!(read.is_ok(), "{}", field.name);
+        } else {
+            assert_eq!(read, Err(ReportError::Missing(field.name)));
+        }
+        let mut wrong = full.clone();
+        wrong.pointer_mut(&parent).unwrap()[name] = json!([]);
+        assert_eq!(Report::parse(wrong.to_string().as_bytes()), Err(ReportError::Field(field)));
+    }
+    let listed: Vec<_> = fields::FIELDS.iter().map(|field| field.name.to_owned()).collect();
+    let mut found = Vec::new();
+    for (name, value) in full.as_object().unwrap() {
+        found.push(name.clone());
+        found.extend(value.as_object().into_iter().flatten().map(|(inner, _)| format!("{name}.{inner}")));
+    }
+    assert_eq!(found.iter().collect::<BTreeSet<_>>(), listed.iter().collect::<BTreeSet<_>>());
 }
 
 #[test]
@@ -155,19 +218,23 @@ fn an_unhealthy_pool_below_90_percent_may_have_its_own_reason_but_a_healthy_one_
     body["status"] = json!("healthy");
     assert_eq!(
         Report::parse(body.to_string().as_bytes()),
-        Err(ReportError::Inconsistent("status is healthy at 90 % or above"))
+        Err(ReportError::Inconsistent("status is healthy at a utilization of 90 % or above"))
     );
 }
 
 #[test]
-fn refuses_by_size_before_it_reads_and_repeats_nothing_of_what_was_sent() {
-    let long = format!("{{\"status\":\"{}\"}}", "x".repeat(BYTES_MAX));
-    assert_eq!(Report::parse(long.as_bytes()), Err(ReportError::TooLarge));
-    let error = Report::parse(b"{\"status\":\"secret-canary\"}").unwrap_err();
-    assert!(matches!(error, ReportError::Malformed { line: 1, .. }));
-    assert!(!error.to_string().contains("canary"));
-    assert!(Report::parse("[".repeat(BYTES_MAX).as_bytes()).is_err());
-    assert!(Report::parse(b"").is_err());
+fn repeats_nothing_of_what_was_sent() {
+    for body in [
+        r#"{"status":"secret-canary"}"#.to_owned(),
+        r#"{"secret-canary":1,"status":"healthy"}"#.to_owned(),
+        theirs().to_string().replace("\"uptime\":17", "\"secret-canary\":}"),
+        theirs().to_string().replace("2026-03-01T12:00:00.123Z", "secret-canary"),
+        theirs().to_string().replace(":50,", ":\"secret-canary\","),
+        "[".repeat(BYTES_MAX),
+    ] {
+        let error = Report::parse(body.as_bytes()).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
+    }
 }
 
 prop_compose! {

@@ -14,14 +14,19 @@ use super::reason::{Skip, SkipReason};
 use super::rewrite::{Rewrite, ports_of};
 use super::sidecar::{Present, present};
 use super::source::{Holder, Source, holder};
-use super::{Sidecar, ports, sidecar as ours};
+use super::{Bounds, Sidecar, ports, resources, sidecar as ours};
 use crate::names;
 use crate::policy::dialect;
 use crate::policy::settings::{Injected, SETTINGS_VERSION, Settings};
 use crate::policy::validate::ValidatedPool;
 
 /// See the module.
-pub(super) fn inject(editor: &mut Editor, pool: &ValidatedPool, sidecar: &Sidecar) -> Result<(), Skip> {
+pub(super) fn inject(
+    editor: &mut Editor,
+    pool: &ValidatedPool,
+    sidecar: &Sidecar,
+    bounds: &Bounds,
+) -> Result<(), Skip> {
     let document = editor.document().clone();
     let pod = Pod(&document);
     let note = note(pod, &pool.name);
@@ -36,7 +41,7 @@ pub(super) fn inject(editor: &mut Editor, pool: &ValidatedPool, sidecar: &Sideca
                 format!("the pod says that it carries container {:?}, and does not", names::container(&pool.name));
             Err(SkipReason::StaleAnnotation.because(seen))
         }
-        _ => first(editor, pod, pool, sidecar),
+        _ => first(editor, pod, pool, sidecar, bounds),
     }
 }
 
@@ -50,7 +55,13 @@ fn note(pod: Pod<'_>, pool: &str) -> Option<Injected> {
     note.listen.is_some().then_some(note)
 }
 
-fn first(editor: &mut Editor, pod: Pod<'_>, pool: &ValidatedPool, sidecar: &Sidecar) -> Result<(), Skip> {
+fn first(
+    editor: &mut Editor,
+    pod: Pod<'_>,
+    pool: &ValidatedPool,
+    sidecar: &Sidecar,
+    bounds: &Bounds,
+) -> Result<(), Skip> {
     possible(pod, &pool.name)?;
     let (holders, left_alone) = holders(pod, &pool.env)?;
     let source = one_source(&holders, &pool.env)?;
@@ -85,7 +96,10 @@ fn first(editor: &mut Editor, pod: Pod<'_>, pool: &ValidatedPool, sidecar: &Side
     for volume in ours::volumes(&pool.name, &source) {
         editor.insert(&["spec".into(), "volumes".into()], None, volume);
     }
-    let container = ours::container(pod, &pool.name, sidecar, &settings, &source, ports);
+    let mut container = ours::container(pod, &pool.name, sidecar, &settings, &source, ports);
+    if let Some(resources) = resources::fitting(pod, &sidecar.resources, bounds) {
+        container["resources"] = resources;
+    }
     editor.insert(&["spec".into(), List::Init.field().into()], Some(0), container);
     let note = Injected {
         generation: pool.generation,

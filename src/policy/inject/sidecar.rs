@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 
 use super::Sidecar;
 use super::literal::Literal;
+use super::pod::Pod;
 use super::ports::Ports;
 use super::source::{Kind, Source};
-use super::{pod::Pod, resources};
 use crate::names;
 use crate::policy::settings::Settings;
 use crate::policy::url::expansion::{escape, unescape};
 
-/// A native sidecar: an init container that keeps running, starts before the rest and ends after it (KEP-753).
+/// A native sidecar, but for its resources: an init container that keeps running, starts before the rest and ends after it (KEP-753).
 ///
 /// No startup probe: it would hold every start back by its period; the hook waits for the listener instead. No liveness probe: a
 /// service mesh that demands mutual TLS refuses the kubelet's requests, and the restart would drop every client. No readiness probe:
@@ -50,7 +50,7 @@ pub(super) fn container(
             mounts.push(json!({"name": names::url_volume(pool), "mountPath": names::URL_PATH, "readOnly": true}));
         }
     }
-    let mut container = json!({
+    json!({
         "name": names::container(pool),
         "image": sidecar.image,
         "imagePullPolicy": sidecar.pull_policy,
@@ -61,11 +61,7 @@ pub(super) fn container(
         "lifecycle": {"postStart": {"exec": {"command": [names::PROGRAM, "wait"]}}},
         "securityContext": security(pod),
         "volumeMounts": mounts,
-    });
-    if let Some(resources) = resources::fitting(pod, &sidecar.resources) {
-        container["resources"] = resources;
-    }
-    container
+    })
 }
 
 /// Pod Security "restricted" by itself, whatever the pod says.

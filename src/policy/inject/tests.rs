@@ -3,6 +3,7 @@
 mod forms;
 mod golden;
 mod instances;
+mod limitranges;
 mod properties;
 mod references;
 mod skips;
@@ -52,6 +53,11 @@ fn pool_for(client: &str) -> ValidatedPool {
 fn pool_without_sidecar(client: &str) -> ValidatedPool {
     let pool = pool_for(client);
     ValidatedPool { mode: Mode::None, probe: Probe { port: Some(3000), ..pool.probe.clone() }, ..pool }
+}
+
+/// In a namespace without LimitRanges.
+fn inject(pod: &Value, pool: &ValidatedPool, sidecar: &Sidecar) -> Outcome {
+    super::inject(pod, pool, sidecar, &Bounds::default())
 }
 
 fn sidecar() -> Sidecar {

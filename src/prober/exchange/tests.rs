@@ -4,6 +4,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::policy::health::ReportError;
 
 const GOOD: &str = r#"{"status":"healthy","metrics":{"activeConnections":1,"idleConnections":2,"waitingRequests":0,
     "totalConnections":3,"poolSize":10},"config":{"min":2,"max":10,"idleTimeout":10000,"connectionTimeout":5000},
@@ -74,20 +75,32 @@ async fn an_answer_of_another_pod_is_nobodys() {
 }
 
 #[tokio::test]
-async fn nonsense_is_malformed() {
-    for body in [
-        String::new(),
-        "{}".to_owned(),
-        "[]".to_owned(),
-        GOOD.replace(":30.0", ":NaN"),
-        GOOD.replace(":30.0", ":-1.0"),
-        GOOD.replace(":30.0", ":1e300"),
-        GOOD.replace(":3,", ":-3,"),
-        GOOD.replace(":3,", ":99999999999999999999,"),
-        GOOD.replace("healthy", "fine"),
-    ] {
-        assert_eq!(asked(ok(&body), 1, false).await, Err(ProbeFailure::Malformed), "{body}");
+async fn an_answer_that_breaks_the_contract_is_told_by_field() {
+    let broken = [
+        (GOOD.replace(":30.0", ":-1.0"), "utilization.percent is not totalConnections / poolSize * 100"),
+        (GOOD.replace(":3,", ":4,"), "metrics.totalConnections is not activeConnections + idleConnections"),
+        (GOOD.replace(":3,", ":-3,"), "metrics.totalConnections is not a whole number from 0 to 4294967295"),
+        (GOOD.replace("healthy", "fine"), "status is not healthy or unhealthy"),
+        (GOOD.replace("\"max\":10,", ""), "config.max is missing"),
+        ("{}".to_owned(), "status is missing"),
+        ("<html>".to_owned(), "the answer is no JSON of the contract"),
+        (String::new(), "the answer is no JSON of the contract"),
+    ];
+    for (body, said) in broken {
+        let failure = asked(ok(&body), 1, false).await.expect_err("it breaks the contract");
+        assert_eq!(failure.to_string(), said, "{body}");
     }
+}
+
+#[tokio::test]
+async fn fields_of_an_application_are_its_own() {
+    let more = format!(r#","queue":{{"depth":[1,null]}},"note":"{}"}}"#, "x".repeat(BYTES_MAX / 2));
+    let answer = GOOD.strip_suffix('}').map(|start| format!("{start}{more}")).expect("an object");
+    assert!(asked(ok(&answer), 1, false).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_malformed() {
     assert_eq!(asked(b"SSH-2.0-OpenSSH_9.7\r\n".to_vec(), 1, true).await, Err(ProbeFailure::Malformed));
 }
 
@@ -128,9 +141,10 @@ async fn silence_and_absence_end_in_time() {
 
 #[test]
 fn every_result_is_counted() {
-    use ProbeFailure::{Malformed, OtherPod, Refused, Status, Timeout, TooLarge};
-    let report = serde_json::from_str(GOOD).expect("a report");
+    use ProbeFailure::{Contract, Malformed, OtherPod, Refused, Status, Timeout, TooLarge};
+    let report = Report::parse(GOOD.as_bytes()).expect("a report");
     let failures = [Timeout, Refused, Status(500), TooLarge, Malformed, OtherPod].map(Err);
     let classes: Vec<_> = std::iter::once(Ok(report)).chain(failures).map(|answer| class(&answer)).collect();
     assert_eq!(classes, crate::metrics::PROBE_RESULTS);
+    assert_eq!(class(&Err(Contract(ReportError::Malformed))), "malformed");
 }

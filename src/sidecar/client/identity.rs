@@ -112,6 +112,13 @@ pub fn corrections(told: &Parameters, now: &Parameters, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends one thing of what was `told`, once more. PostgreSQL may say such a thing at any time.
+pub fn repetition(told: &Parameters, out: &mut Vec<u8>) {
+    if let Some((name, value)) = told.iter().next() {
+        status(out, name, value);
+    }
+}
+
 fn statuses(parameters: &Parameters) -> Box<[u8]> {
     let mut out = Vec::new();
     parameters.iter().for_each(|(name, value)| status(&mut out, name, value));
@@ -158,6 +165,9 @@ mod tests {
         let mut out = Vec::new();
         corrections(&told, &now, &mut out);
         assert_eq!(out, b"S\0\0\0\x17DateStyle\0ISO, MDY\0");
+        let mut again = Vec::new();
+        repetition(&parameters(&[("DateStyle", "ISO, MDY"), ("TimeZone", "UTC")]), &mut again);
+        assert_eq!(again, out);
 
         identities.learn(&identity, &now);
         let mut out = Vec::new();

@@ -11,9 +11,12 @@ use crate::sidecar::pool::{self, Release};
 use crate::sidecar::server::{Phase, Purpose, discard, dress, report};
 use crate::sidecar::wire::{Abandoned, Fields, Parameters, fatal, message, next};
 
-/// How long a statement whose client has said goodbye may go on before it is cancelled; then again as long until the connection
-/// is closed.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a statement whose client has said goodbye may go on before it is cancelled.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long whatever a client has left may go on before the connection is closed.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// From the first cancel request to the second.
+const CANCEL_AGAIN: Duration = Duration::from_secs(1);
 /// Longest message that an idle connection may receive.
 const NOTICE_MAX: u32 = 64 * 1024;
 
@@ -27,12 +30,13 @@ impl Loop {
             // Its start-up parameters are being set, and what follows that will find no client.
             return;
         }
-        server.phase = Phase::Draining;
+        (server.phase, server.since) = (Phase::Draining, self.now);
         // What is left may be less than what was waited for on the client's behalf, and then no event would tell of it.
         server.peer.low_water(0);
         let fate = server.exchange.abandon();
-        server.deadline = Some(self.now + DRAIN_TIMEOUT);
-        self.due(self.now + DRAIN_TIMEOUT);
+        let deadline = self.now + if polite { GOODBYE_TIMEOUT } else { CANCEL_AGAIN };
+        server.deadline = Some(deadline);
+        self.due(deadline);
         match fate {
             Abandoned::Ready => return self.give_back(j),
             Abandoned::Wait => {}
@@ -174,7 +178,9 @@ impl Loop {
     pub(super) fn dismiss(&mut self, j: usize) {
         let Some(server) = self.servers.get_mut(j) else { return };
         let before = std::mem::replace(&mut server.phase, Phase::Closing);
-        server.deadline = None;
+        // The end of one that works may be as far as that of its statement, and it is charged until then.
+        let again = server.exchange.active().then(|| self.now + CANCEL_AGAIN);
+        (server.since, server.deadline) = (self.now, again);
         server.peer.held();
         if before.is_open() {
             self.open -= 1;
@@ -196,6 +202,9 @@ impl Loop {
             if server.peer.readable {
                 self.again.push(server.peer.token);
             }
+        }
+        if let Some(again) = again {
+            self.due(again);
         }
         self.restless = true;
     }
@@ -268,13 +277,12 @@ impl Loop {
             Phase::Connecting | Phase::Negotiating(_) | Phase::Handshaking | Phase::LoggingIn(_) => {
                 self.login_too_late(j);
             }
-            Phase::Draining if server.stained => self.dismiss(j),
-            Phase::Draining => {
-                // The second time is the last.
-                server.stained = true;
-                server.deadline = Some(self.now + DRAIN_TIMEOUT);
+            Phase::Draining if server.since + DRAIN_TIMEOUT <= self.now => {
                 self.cancel(j);
+                self.dismiss(j);
             }
+            Phase::Draining => self.cancel_again(j, Some(DRAIN_TIMEOUT)),
+            Phase::Closing => self.cancel_again(j, None),
             Phase::Busy(..) => {
                 let client = server.client;
                 self.cancel(j);
@@ -286,8 +294,19 @@ impl Loop {
             }
             // It has looked for as long as one more than may be is to be there.
             Phase::Idle => self.dismiss(j),
-            Phase::Attached | Phase::Closing => {}
+            Phase::Attached => {}
         }
+    }
+
+    /// What a client has left goes on, whether it was cancelled or not: PostgreSQL ignores a request that it gets before it has read
+    /// the query, and one request ends one statement. So again 1, 3, 7 and so on seconds after the first, and looked at again at `most`.
+    fn cancel_again(&mut self, j: usize, most: Option<Duration>) {
+        let Some(server) = self.servers.get_mut(j) else { return };
+        let after = (self.now - server.since) * 2 + CANCEL_AGAIN;
+        let deadline = server.since + most.map_or(after, |most| after.min(most));
+        server.deadline = Some(deadline);
+        self.due(deadline);
+        self.cancel(j);
     }
 
     /// Whether a client that leaves loses what it had on the connection.

@@ -84,6 +84,8 @@ impl Loop {
         let Some(client) = self.clients.get_mut(i).filter(|client| client.peer.readable) else { return };
         match client.phase {
             Phase::Opening(_) => self.greet(i),
+            // It has ended its stream, and takes the rest of its answer first: then there is an event.
+            Phase::Idle if client.peer.closing && client.peer.unsent() && !client.peer.broken() => {}
             Phase::Idle => self.want(i),
             Phase::Attached(j)
                 if matches!(self.servers.get(j).map(|server| &server.phase), Some(server::Phase::Attached)) =>
@@ -150,17 +152,11 @@ impl Loop {
             return self.close(i, false);
         }
         if self.identities.can_greet() {
-            return self.welcome(i);
+            self.welcome(i);
+        } else {
+            // The very first: nobody knows yet what to tell it.
+            self.enqueue(i);
         }
-        if let Some(cause) = self.hopeless() {
-            return self.refuse(i, &cause.refusal);
-        }
-        // The very first: nobody knows yet what to tell it.
-        let ticket = self.greeting.join(i, self.now);
-        if let Some(client) = self.clients.get_mut(i) {
-            (client.phase, client.since) = (Phase::Greeting(ticket), self.now);
-        }
-        self.restless = true;
     }
 
     /// Why no more clients may log in.

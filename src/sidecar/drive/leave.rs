@@ -1,13 +1,18 @@
 //! Clients that go: by themselves, or because they are sent away.
+//!
+//! Who resets its connection, or says goodbye, is gone: its place in the queue is free at once, what it had queued is dropped, and what
+//! it runs is cancelled, unless it said goodbye. An end of its stream alone does not say whether it still reads, as who ends it behind
+//! its last request does; PostgreSQL answers what it was asked and then ends. So a request that is followed by an end keeps its place
+//! and is answered, if the client still reads ([`Loop::probe`]) and needs to say no more for it.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::front::OPENING_TIMEOUT;
 use super::{Loop, TURN};
-use crate::sidecar::client::Phase;
+use crate::sidecar::client::{Phase, repetition};
 use crate::sidecar::pool;
-use crate::sidecar::wire::Refusal;
+use crate::sidecar::wire::{Abandoned, Refusal};
 
 /// A client that was refused may take so long to read why.
 const LEAVING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -85,13 +90,40 @@ impl Loop {
         }
     }
 
-    /// A client that waits may have left: an end, or a goodbye, needs no server connection.
+    /// A client that waits may have left: an end, a reset or a goodbye needs no server connection.
     pub(super) fn still_there(&mut self, i: usize) {
         let Some(client) = self.clients.get_mut(i).filter(|client| client.peer.closing) else { return };
         let mut first = [0];
         match client.peer.peek(&mut first) {
-            Ok(n) if n == 0 || first != *b"X" => {}
+            Ok(0) => {}
+            Ok(_) if first != *b"X" && !client.peer.broken() => self.probe(i),
             _ => self.close(i, true),
+        }
+    }
+
+    /// The stream of client `i`, which has server connection `j`, has ended.
+    pub(super) fn ended(&mut self, i: usize, j: usize) {
+        let (Some(client), Some(server)) = (self.clients.get_mut(i), self.servers.get(j)) else { return };
+        let over = server.exchange.abandon() != Abandoned::Wait && !client.peer.unsent();
+        if over || client.peer.broken() {
+            return self.close(i, false);
+        }
+        // Looked at again once that is no more so; a reset is an event.
+        (client.peer.readable, client.peer.closing) = (false, true);
+        // Nothing may come into the middle of a message, and its rest tells as well.
+        if server.exchange.missing() == 0 {
+            self.probe(i);
+        }
+    }
+
+    /// Finds out whether client `i`, whose stream has ended, still reads: a closed socket answers whatever it is sent with a reset.
+    fn probe(&mut self, i: usize) {
+        let Some(client) = self.clients.get_mut(i).filter(|client| !client.peer.unsent()) else { return };
+        let Some(told) = &client.told else { return };
+        self.out.clear();
+        repetition(told, &mut self.out);
+        if client.peer.write(&self.epoll, &self.out).is_err() {
+            self.close(i, false);
         }
     }
 

@@ -67,20 +67,24 @@ impl Loop {
         }
     }
 
+    /// Client `i` waits: for a server connection, or for the first login if it was not greeted yet.
     pub(super) fn enqueue(&mut self, i: usize) {
         if let Some(cause) = self.hopeless() {
             return self.refuse(i, &cause.refusal);
         }
-        let ticket = self.queue.join(i, self.now);
-        if let Some(client) = self.clients.get_mut(i) {
-            (client.phase, client.since) = (Phase::Waiting(ticket), self.now);
-        }
+        let Some(client) = self.clients.get_mut(i) else { return };
+        client.phase = match client.told {
+            Some(_) => Phase::Waiting(self.queue.join(i, self.now)),
+            None => Phase::Greeting(self.greeting.join(i, self.now)),
+        };
+        client.since = self.now;
         self.restless = true;
+        // No edge will tell of an end that is already there.
         self.still_there(i);
     }
 
     /// Why waiting is no use: no server connection exists, and the last login failed for good.
-    pub(super) fn hopeless(&self) -> Option<Cause> {
+    fn hopeless(&self) -> Option<Cause> {
         let cause = self.backoff.cause().filter(|cause| !cause.passing)?;
         (self.open == 0 && self.backoff.pause(self.now).is_some()).then(|| cause.clone())
     }
@@ -158,7 +162,7 @@ impl Loop {
             if let Some(client) = self.clients.get_mut(i) {
                 client.phase = Phase::Idle;
                 client.told = Some(Rc::clone(&server.parameters));
-                if client.peer.readable {
+                if client.peer.readable || client.peer.closing {
                     self.again.push(client.peer.token);
                 }
             }

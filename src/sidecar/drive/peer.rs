@@ -5,6 +5,7 @@ use std::time::Duration;
 use nix::sys::socket::setsockopt;
 use nix::{setsockopt_impl, sockopt_impl};
 use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt};
@@ -131,6 +132,12 @@ impl Peer {
             Err(Errno::INTR) => Ok(n),
             Err(_) => Err(Gone::Broken),
         }
+    }
+
+    /// Whether the connection is reset, or broken otherwise, also while what came before that is unread: a read would tell only then.
+    pub fn broken(&self) -> bool {
+        let mut fd = [PollFd::new(&self.fd, PollFlags::empty())];
+        poll(&mut fd, Some(&Timespec::default())).is_ok_and(|broken| broken > 0)
     }
 
     /// Keeps bytes for the next read, which will see them together with what comes.

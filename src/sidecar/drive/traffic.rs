@@ -14,7 +14,7 @@ use super::{Loop, Server, TURN};
 use crate::sidecar::client::Phase as Client;
 use crate::sidecar::server::Phase;
 use crate::sidecar::tls::Transport;
-use crate::sidecar::wire::{Parameters, Stop, fatal};
+use crate::sidecar::wire::{Abandoned, Parameters, Stop, fatal};
 
 /// From this many missing bytes of one message on, the kernel wakes us only once they, or a full buffer, are there.
 const WAIT_FOR_MORE: usize = 16 * 1024;
@@ -80,7 +80,7 @@ impl Loop {
                         return;
                     }
                 }
-                Err(_) => return self.close(i, false),
+                Err(_) => return self.ended(i, j),
             }
         }
         if let Some(client) = self.clients.get(i) {
@@ -203,6 +203,9 @@ impl Loop {
         if self.release.now(&server.exchange) {
             self.release(j);
             return Ok(false);
+        }
+        if client.peer.closing && server.exchange.abandon() != Abandoned::Wait {
+            self.again.push(client.peer.token);
         }
         if server.bare && server.exchange.free() {
             self.dress_again(i, j);

@@ -65,9 +65,13 @@ impl Queue {
         self.doubt
     }
 
-    /// Whether the last message asked for a ReadyForQuery, so that one will end everything that is owed.
+    /// Whether the last message asked for a ReadyForQuery, so that one will end everything that is owed. A Query does so also with the
+    /// end of its COPY behind it; a Sync before such an end may be ignored.
     pub fn ends_ready(&self) -> bool {
-        matches!(self.owed.back(), Some(Owed::Query | Owed::Sync))
+        match self.owed.back() {
+            Some(Owed::CopyEnd) => self.owed.iter().rev().find(|owed| **owed != Owed::CopyEnd) == Some(&Owed::Query),
+            last => matches!(last, Some(Owed::Query | Owed::Sync)),
+        }
     }
 
     /// A message of the client passes.
@@ -236,6 +240,14 @@ mod tests {
         assert_eq!(left(&early), [Owed::Sync]);
         early.ready();
         assert!(early.is_empty() && !early.doubt());
+    }
+
+    #[test]
+    fn a_copy_that_was_sent_to_its_end_ends_ready_by_a_query_only() {
+        assert!(queue(&[Owed::Query, Owed::CopyEnd]).ends_ready());
+        assert!(!queue(&[Owed::Execute, Owed::Sync, Owed::CopyEnd]).ends_ready());
+        assert!(queue(&[Owed::Execute, Owed::Sync, Owed::CopyEnd, Owed::Sync]).ends_ready());
+        assert!(!queue(&[Owed::CopyEnd]).ends_ready());
     }
 
     #[test]

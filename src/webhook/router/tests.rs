@@ -38,8 +38,17 @@ fn webhook() -> Arc<Webhook> {
         log: "info".to_owned(),
         resources: Resources::default(),
     };
+    let limit_ranges = ["shop", "other"].map(|namespace| {
+        let least = if namespace == "shop" { "48Mi" } else { "4Gi" };
+        let limits = json!([{"type": "Container", "min": {"memory": least}}]);
+        serde_json::from_value(
+            json!({"metadata": {"namespace": namespace, "name": "bounds"}, "spec": {"limits": limits}}),
+        )
+        .expect("a LimitRange")
+    });
     Arc::new(Webhook {
         pools: Pools::fixed(pools),
+        limit_ranges: LimitRanges::fixed(limit_ranges.into_iter()),
         sidecar,
         metrics: Arc::new(Metrics::new(Activity::default())),
         room: Room::default(),
@@ -106,6 +115,14 @@ async fn injects_a_pod_and_leaves_it_alone_the_second_time() {
     assert!(metrics.contains(r#"weir_webhook_reviews_total{outcome="injected",reason=""} 2"#), "{metrics}");
     assert!(metrics.contains(r#"weir_webhook_reviews_total{outcome="unchanged",reason=""} 1"#), "{metrics}");
     assert!(!metrics.contains("hidden"));
+}
+
+#[tokio::test]
+async fn the_sidecar_stays_within_the_limit_ranges_of_the_pods_namespace() {
+    let mut pod = pod(&json!({}));
+    pod["spec"]["containers"][0]["resources"] = json!({"requests": {"memory": "1Gi"}});
+    let (_, injected) = allowed(&pod, post(&webhook(), "/inject/shop/orders", review(&pod, false)).await);
+    assert_eq!(injected["spec"]["initContainers"][0]["resources"]["requests"], json!({"cpu": "10m", "memory": "48Mi"}));
 }
 
 #[tokio::test(start_paused = true)]

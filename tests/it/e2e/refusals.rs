@@ -94,48 +94,6 @@ fn two_pools_on_one_pod_are_a_conflict_and_the_first_works() {
 }
 
 #[test]
-fn a_limit_range_that_the_sidecar_does_not_fit_refuses_the_pod_by_its_numbers() {
-    let test = weir().test("limitrange");
-    pool(&test, "bounded", "");
-    let bounds = |bounds: &str| {
-        test.apply(&format!("apiVersion: v1\nkind: LimitRange\nmetadata: {{name: bounds}}\nspec: {{limits: [{{type: Container, {bounds}}}]}}\n"));
-    };
-    let pod = |name: &str, annotation: &str, resources: &str| {
-        format!(
-            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, labels: {{app: bounded}}, annotations: {{{annotation}}}}}\nspec:\n  containers:\n  \
-             - {{name: app, image: {CLIENT}, command: [sleep, \"1\"], resources: {resources}, env: [{{name: DATABASE_URL, value: {:?}}}]}}\n",
-            test.url()
-        )
-    };
-    // The texts are those of the docs.
-    for (range, resources, expected) in [
-        (
-            "min: {memory: 64Mi}",
-            "{requests: {memory: 64Mi}}",
-            "minimum memory usage per Container is 64Mi, but request is 16Mi",
-        ),
-        (
-            "max: {cpu: 200m}",
-            "{limits: {cpu: 200m, memory: 64Mi}}",
-            "maximum cpu usage per Container is 200m, but limit is 250m",
-        ),
-    ] {
-        bounds(range);
-        let error = eventually("the API server has read the bounds", A_MINUTE, || {
-            let Err(error) = test.try_apply(&pod("refused", "", resources)) else {
-                test.kubectl(["delete", "pod", "refused", "--force", "--grace-period=0"]);
-                return Err("it was taken".to_owned());
-            };
-            Ok(error)
-        });
-        assert!(error.contains(expected), "{error}");
-        assert!(include_str!("../../../docs/injection.md").contains(expected));
-        let name = format!("plain-{}", &range[..3]);
-        test.apply(&pod(&name, "weir.dev/inject: \"false\"", resources));
-    }
-}
-
-#[test]
 fn a_selector_that_matches_nothing_is_said_and_harms_nothing() {
     let test = weir().test("nothing");
     pool(&test, "empty", "");

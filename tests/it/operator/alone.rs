@@ -5,6 +5,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use super::*;
 use cluster::Options;
 
+/// As in the docs.
+const REFUSAL: &str = "minimum memory usage per Container is 64Mi, but request is 16Mi";
 const OPERATOR: &str = "--namespace=weir-system";
 
 /// The cluster, and the right to harm it. Whoever had it before has left the operator running.
@@ -77,27 +79,66 @@ fn a_restart_writes_nothing() {
     assert_eq!(calls(&entries(cluster), &path), calls(&all, &path));
 }
 
+/// Replaces the operator's cluster-wide rules, all of them or those that are not about `resource`.
+fn set_rules<'r>(cluster: &Cluster, rules: &'r Value, without: &str) -> Vec<&'r Value> {
+    let all = rules.as_array().expect("rules");
+    let kept: Vec<_> = all.iter().filter(|rule| rule["resources"] != serde_json::json!([without])).collect();
+    let patch = serde_json::json!([{"op": "replace", "path": "/rules", "value": kept}]).to_string();
+    cluster.kubectl(["patch", "clusterrole", "weir", "--type=json", "--patch", &patch]);
+    kept
+}
+
+/// The operator's cluster-wide rules.
+fn rules(cluster: &Cluster) -> Value {
+    let role = cluster.kubectl(["get", "clusterrole", "weir", "--output=json"]);
+    serde_json::from_str::<Value>(&role).expect("JSON")["rules"].take()
+}
+
 #[test]
 fn pools_are_served_while_pods_may_not_be_watched() {
     let (_turn, cluster) = alone();
     let test = cluster.test("forbidden");
-    let role: Value =
-        serde_json::from_str(&cluster.kubectl(["get", "clusterrole", "weir", "--output=json"])).expect("JSON");
-    let rules = role["rules"].as_array().expect("rules");
-    let without: Vec<_> = rules.iter().filter(|rule| rule["resources"] != serde_json::json!(["pods"])).collect();
-    assert_eq!(without.len() + 1, rules.len());
-    let set = |rules: &Value| {
-        let patch = serde_json::json!([{"op": "replace", "path": "/rules", "value": rules}]).to_string();
-        cluster.kubectl(["patch", "clusterrole", "weir", "--type=json", "--patch", &patch]);
-    };
-    set(&serde_json::json!(without));
+    let rules = rules(cluster);
+    let without = set_rules(cluster, &rules, "pods");
+    assert_eq!(without.len() + 1, rules.as_array().map_or(0, Vec::len));
     restart(cluster);
     pool(&test, "orders", "");
     pod(&test, "first", "orders").expect("the pod is taken");
     assert!(test.get("pod", "first")["metadata"]["annotations"]["weir.dev/injected.orders"].is_string());
     awaits(&test, "orders", "Injected", "Unknown", "PodsUnknown", A_MINUTE);
-    set(&role["rules"]);
+    set_rules(cluster, &rules, "");
     awaits(&test, "orders", "Injected", "True", "AllInjected", A_MINUTE);
+}
+
+#[test]
+fn pods_are_injected_as_without_limit_ranges_while_these_may_not_be_watched() {
+    let (_turn, cluster) = alone();
+    let test = cluster.test("unbounded");
+    let rules = rules(cluster);
+    let without = set_rules(cluster, &rules, "limitranges");
+    assert_eq!(without.len() + 1, rules.as_array().map_or(0, Vec::len));
+    restart(cluster);
+    pool(&test, "orders", "");
+    test.apply("{apiVersion: v1, kind: LimitRange, metadata: {name: bounds}, spec: {limits: [{type: Container, min: {memory: 64Mi}}]}}");
+    let sees = |expected: Option<&str>| {
+        eventually("the webhook's answer", A_MINUTE, || match (pod(&test, "first", "orders"), expected) {
+            // The API server has read the bounds as well.
+            (Err(refused), None) if refused.contains(REFUSAL) => Ok(()),
+            (Err(refused), _) => Err(refused),
+            (Ok(_), _) => {
+                let resources = test.get("pod", "first")["spec"]["initContainers"][0]["resources"].take();
+                if expected.is_some() && resources["requests"]["memory"].as_str() == expected {
+                    return Ok(());
+                }
+                test.kubectl(["delete", "pod", "first", "--force", "--grace-period=0"]);
+                Err(resources.to_string())
+            }
+        });
+    };
+    sees(None);
+    assert!(include_str!("../../../docs/injection.md").contains(REFUSAL));
+    set_rules(cluster, &rules, "");
+    sees(Some("64Mi"));
 }
 
 #[test]

@@ -78,6 +78,19 @@ fn a_new_band_is_shown_and_told() {
 }
 
 #[test]
+fn an_application_that_breaks_the_contract_is_told_which_field() {
+    let test = weir().test("contract");
+    pool(&test, "orders", MODE_NONE);
+    application(&test, "app");
+    awaits(&test, "orders", "Reachable", "True", "AllAnswer", A_MINUTE);
+    set(&test, "app", 11);
+    let message = awaits(&test, "orders", "Reachable", "False", "InvalidAnswers", A_MINUTE);
+    assert!(message.contains("app: metrics.totalConnections is more than poolSize"), "{message}");
+    set(&test, "app", 1);
+    awaits(&test, "orders", "Reachable", "True", "AllAnswer", A_MINUTE);
+}
+
+#[test]
 fn nothing_is_written_while_nothing_changes() {
     let test = weir().test("quiet");
     pool(&test, "orders", MODE_NONE);

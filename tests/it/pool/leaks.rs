@@ -63,8 +63,11 @@ type Leave = fn(Raw);
 /// Nobody waits until what a client left is given up: 5 s, and again 5 s.
 const DRAIN_MICROS: u64 = 5_000_000;
 
+/// Says when it runs: PostgreSQL ignores a cancel request that comes before it has read the query.
+const LONG: &str = "DO $$ BEGIN RAISE NOTICE 'runs'; PERFORM pg_sleep(600); END $$";
+
 /// Ways to be gone, each in another state of the protocol.
-const LEAVES: [(&str, Leave); 17] = [
+const LEAVES: [(&str, Leave); 18] = [
     ("goodbye", Raw::goodbye),
     ("end of stream", drop),
     ("reset", Raw::vanish),
@@ -81,10 +84,13 @@ const LEAVES: [(&str, Leave); 17] = [
         client.vanish();
     }),
     ("while a query runs", |mut client| {
-        // PostgreSQL ignores a cancel request that comes before it has read the query.
-        client.send(&query("DO $$ BEGIN RAISE NOTICE 'runs'; PERFORM pg_sleep(600); END $$"));
+        client.send(&query(LONG));
         client.read_to(b'N');
         client.vanish();
+    }),
+    ("by an end of stream while a query runs", |mut client| {
+        client.send(&query(LONG));
+        client.read_to(b'N');
     }),
     ("with goodbye while a query runs", |mut client| {
         client.send(&[query("SELECT pg_sleep(0.1)"), message(b'X', b"")].concat());
@@ -175,6 +181,33 @@ fn a_query_in_the_middle_of_a_batch_costs_the_next_client_nothing() {
     }
     assert_ne!(next.value("SELECT pg_backend_pid()"), before);
     assert_eq!(mixing.value("SELECT 1"), "1");
+}
+
+/// One cancel request ends one statement.
+#[test]
+fn all_that_a_client_left_to_run_is_cancelled_and_the_connection_is_kept() {
+    let database = postgres::database();
+    let pooler = Pooler::start(&database.url(), limits(1, 1), Release::AtDisconnect);
+    let mut client = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+    let before = client.value("SELECT pg_backend_pid()");
+    client.send(&query(LONG).repeat(3));
+    client.read_to(b'N');
+    client.vanish();
+    let mut next = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+    assert_eq!(next.value("SELECT pg_backend_pid()"), before);
+}
+
+/// A backend in the middle of a message can't be brought to an end of what it does, and is charged for as long as it does that.
+#[test]
+fn a_connection_that_is_closed_at_work_is_cancelled_until_its_end() {
+    let database = postgres::database();
+    let pooler = Pooler::start(&database.url(), limits(1, 1), Release::AtDisconnect);
+    let mut client = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+    client.send(&[&query(LONG).repeat(3)[..], &query("SELECT 'half'")[..9]].concat());
+    client.read_to(b'N');
+    client.vanish();
+    let mut next = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+    assert_eq!(next.value("SELECT 1"), "1");
 }
 
 #[test]

@@ -10,7 +10,7 @@ const LONG: usize = 64 * 1024 * 1024;
 const LITTLE_KB: u64 = 4 * 1024;
 
 /// The most that the process ever had in memory.
-fn most_kb(sidecar: &Sidecar) -> u64 {
+pub fn most_kb(sidecar: &Sidecar) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", sidecar.pid())).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("proc(5)");
     line.trim().trim_end_matches(" kB").parse().expect("proc(5)")

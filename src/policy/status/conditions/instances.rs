@@ -2,6 +2,7 @@
 
 use super::{Finding, Status, count, finding, named};
 use crate::crd::{ConnectionPoolStatus, bounds};
+use crate::policy::health::ReportError;
 use crate::policy::reasons::{ConditionType, Reason};
 use crate::policy::status::fleet::Figures;
 use crate::policy::status::{Instance, Observation, ProbeFailure, band};
@@ -29,9 +30,22 @@ pub(super) fn reachable(instances: &[Instance]) -> Finding {
         let message = format!("{total} of {all} not answering ({names}); {remedy}");
         return finding(kind, Status::False, Reason::InstancesUnreachable, message);
     }
-    let remedy = "check that spec.probe names the endpoint that serves the health contract";
+    let endpoint = "check that spec.probe names the endpoint that serves the health contract";
+    let contract = "correct what it says: docs/health-pool.schema.json is the contract";
+    let elsewhere = failed.iter().any(|(_, failure)| !breaks_contract(*failure));
+    let broken = failed.iter().any(|(_, failure)| breaks_contract(*failure));
+    let remedy = match (elsewhere, broken) {
+        (true, true) => format!("{endpoint}, or {contract}"),
+        (false, true) => contract.to_owned(),
+        _ => endpoint.to_owned(),
+    };
     let message = format!("{total} of {all} with an answer that is no report of theirs ({names}); {remedy}");
     finding(kind, Status::False, Reason::InvalidAnswers, message)
+}
+
+/// The right endpoint, with a wrong answer.
+fn breaks_contract(failure: ProbeFailure) -> bool {
+    matches!(failure, ProbeFailure::Contract(error) if error != ReportError::Malformed)
 }
 
 pub(super) fn saturated(old: &ConnectionPoolStatus, observation: &Observation<'_>, figures: &Figures) -> Finding {

@@ -14,6 +14,8 @@ fn instances() -> impl Strategy<Value = Vec<Instance>> {
         ProbeFailure::Status(503),
         ProbeFailure::TooLarge,
         ProbeFailure::Malformed,
+        ProbeFailure::Contract(ReportError::Malformed),
+        ProbeFailure::Contract(ReportError::Missing("metrics.poolSize")),
         ProbeFailure::OtherPod,
     ];
     let answer = (0..=10_u32, 0..30_u32).prop_map(|(active, waiting)| instance("x", active, waiting));

@@ -69,6 +69,8 @@ fn rows() -> Vec<Row> {
             &[FINE[0], FINE[1], FINE[2], "-Reachable InstancesUnreachable", FINE[4], FINE[5]], "InstancesUnreachable"),
         row("an instance is something else", |s| s.instances.push(silent("c", ProbeFailure::Status(404))),
             &[FINE[0], FINE[1], FINE[2], "-Reachable InvalidAnswers", FINE[4], FINE[5]], "InvalidAnswers"),
+        row("an instance breaks the contract", |s| s.instances.push(silent("c", ProbeFailure::Contract(ReportError::Missing("timestamp")))),
+            &[FINE[0], FINE[1], FINE[2], "-Reachable InvalidAnswers", FINE[4], FINE[5]], "InvalidAnswers"),
         row("every instance is silent", |s| s.instances = vec![silent("a", ProbeFailure::Refused)],
             &[FINE[0], FINE[1], FINE[2], "-Reachable InstancesUnreachable", "?DatabaseReachable NotReported", "?Saturated NotReported"], "InstancesUnreachable"),
         row("the application reports no login", |s| s.instances = vec![database(instance("a", 1, 0), None)],
@@ -219,6 +221,30 @@ fn messages_name_three_pods_and_say_what_to_do() {
     let status = scene.status(None, 100);
     let message = &find(&status, ConditionType::Reachable).unwrap().message;
     assert!(message.starts_with("4 of 4 instances not answering (a: connection refused, b: connection refused, c: connection refused and 1 more)"), "{message}");
+}
+
+#[test]
+fn a_wrong_answer_is_told_with_its_field_and_a_wrong_endpoint_as_such() {
+    let message = |failures: &[ProbeFailure]| {
+        let mut scene = Scene::new();
+        scene.instances = failures.iter().zip(["a", "b"]).map(|(failure, pod)| silent(pod, *failure)).collect();
+        find(&scene.status(None, 100), ConditionType::Reachable).unwrap().message.clone()
+    };
+    let broken = ProbeFailure::Contract(ReportError::Missing("metrics.poolSize"));
+    let endpoint = "check that spec.probe names the endpoint that serves the health contract";
+    let contract = "correct what it says: docs/health-pool.schema.json is the contract";
+    assert_eq!(
+        message(&[broken]),
+        format!(
+            "1 of 1 instance with an answer that is no report of theirs (a: metrics.poolSize is missing); {contract}"
+        )
+    );
+    for elsewhere in
+        [ProbeFailure::Status(404), ProbeFailure::Malformed, ProbeFailure::Contract(ReportError::Malformed)]
+    {
+        assert!(message(&[elsewhere]).ends_with(&format!("; {endpoint}")));
+        assert!(message(&[elsewhere, broken]).ends_with(&format!("; {endpoint}, or {contract}")));
+    }
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! URLs that refer to other variables, held against the kubelet's own way of expanding them.
 
+use proptest::prelude::*;
+
+use super::properties::url;
 use super::*;
-use crate::policy::url::expansion::{expand, kubelet, mask};
+use crate::policy::url::expansion::{expand, kubelet, mask, references};
 
 #[test]
 fn finds_references_as_the_kubelet_does() {
