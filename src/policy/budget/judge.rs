@@ -12,7 +12,7 @@
 //! asked later than twice authentication_timeout + [`GRACE`] after the death was known: PostgreSQL applies that timeout to the startup
 //! packet and again to the authentication (postmaster.c, postinit.c), and a connection that the dead pod had just begun has a row, or
 //! is gone, by then. A look is clean for a pod without a suspect row, without a process that has no row yet, and at the server that all
-//! living pods, and the dead one at last, are connected to.
+//! living pods are connected to, and the dead one was at last, unless that one was replaced.
 //!
 //! It shows what a pod has left, never that it will open nothing more: that it is dead must be known already.
 
@@ -90,13 +90,14 @@ pub struct Verdict {
 }
 
 impl Case {
-    /// Whether what is left of the pod is at this server, or at an earlier run of it, which ended with all its backends. Where the pod
-    /// was never heard, the living must vouch for the server.
+    /// Whether what counts of the pod is at this server: it was connected to it, to an earlier run of it, or to one that this one has
+    /// replaced (a standby has its primary's identifier), and what it left there is no part of this one's budget. Where the pod was
+    /// never heard, the living must vouch for the server.
     fn is_at(&self, upstream: Upstream, claims: &Claims) -> bool {
         match self.upstream {
             Some(last) => {
-                let restarted = last.system == upstream.system && last.system != 0 && last.started < upstream.started;
-                last == upstream || (restarted && last.role == upstream.role)
+                let follows = last.system == upstream.system && last.system != 0;
+                last == upstream || (follows && last.role == upstream.role)
             }
             None => claims.upstreams.contains(&upstream),
         }

@@ -142,12 +142,25 @@ fn a_lowered_authentication_timeout_shortens_no_wait() {
 }
 
 #[test]
-fn a_server_that_was_started_anew_has_nothing_of_those_who_died_before() {
-    let mut judge = dead_at(100);
-    let anew = |at| Seen { upstream: THERE, ..look(at, &[]) };
-    let there = Claims { upstreams: BTreeSet::from([THERE]), ..claims(&[]) };
-    assert!(!is_cleared(&mut judge, &anew(300), &there));
-    assert!(is_cleared(&mut judge, &anew(301), &there));
+fn a_server_that_took_the_place_of_another_has_nothing_of_those_who_died_before() {
+    let of = |system, started, role| Upstream { system, started, role: RoleId([role; 8]) };
+    let (restarted, standby) = (of(7, 2, 1), of(7, 0, 1));
+    let (another, unknown, other_role) = (of(8, 2, 1), of(0, 2, 1), of(7, 2, 2));
+    for (now, clears) in
+        [(HERE, true), (restarted, true), (standby, true), (another, false), (unknown, false), (other_role, false)]
+    {
+        let mut judge = dead_at(100);
+        let look = |at| Seen { upstream: now, ..look(at, &[]) };
+        let claims = Claims { upstreams: BTreeSet::from([now]), ..claims(&[]) };
+        assert!(!is_cleared(&mut judge, &look(300), &claims), "{now:?}");
+        assert_eq!(is_cleared(&mut judge, &look(301), &claims), clears, "{now:?}");
+    }
+    let mut judge = Judge::default();
+    judge.died(pod(), seconds(100), CREATED, Some(of(0, 1, 1)), &[]);
+    let there = Claims { upstreams: BTreeSet::from([unknown]), ..claims(&[]) };
+    for at in [300, 301, 302] {
+        assert!(!is_cleared(&mut judge, &Seen { upstream: unknown, ..look(at, &[]) }, &there), "{at}");
+    }
 }
 
 #[test]
