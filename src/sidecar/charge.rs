@@ -241,7 +241,9 @@ impl Charges {
     /// The socket ended without EOF: closed here, timed out, or reset. The charge stays, unless [`Charges::starting`] was never
     /// said. Returns whether that frees it.
     pub fn lost(&mut self, attempt: Attempt, now: Duration) -> bool {
-        if planted(Fault::ReleaseAtOurOwnClose) || planted(Fault::ReleaseOnReset) {
+        // (In the model we close what is beyond the maximum, and only the rest is reset.)
+        let beyond = self.charged() > self.grant.unwrap_or(self.limit);
+        if (planted(Fault::ReleaseAtOurOwnClose) && beyond) || (planted(Fault::ReleaseOnReset) && !beyond) {
             return self.eof(attempt);
         }
         let event = self.happened();

@@ -86,7 +86,9 @@ impl Grants {
     /// Begins to lead. `written` is the ledger after the claim succeeded, `before` the epoch that was read before it. `None` where the
     /// ledger is another's.
     pub fn claimed(pool: PoolName, written: Ledger, before: Option<Epoch>, id: u64) -> Option<Self> {
-        let claim = written.claim.filter(|claim| claim.id == id || planted(Fault::SameEpochTwice))?;
+        let next = before.map_or(1, |before| before.get() + 1);
+        let same = |claim: &Claim| planted(Fault::SameEpochTwice) && claim.epoch.get() == next;
+        let claim = written.claim.filter(|claim| claim.id == id || same(claim))?;
         let pods = written.names.keys().map(|pod| (pod.clone(), Pod::found(true))).collect();
         let claimed_ceiling = written.ceiling;
         let rest = (!written.doubt).then_some(written.total);
