@@ -7,12 +7,12 @@ use crate::world::World;
 /// Bounds of one exhaustive search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Boots of each pod.
-    pub boots: u8,
-    /// Messages that a new leadership sends.
-    pub messages: u64,
     /// Messages that the leader of the beginning sends.
-    pub messages_first: u64,
+    pub messages_first: u8,
+    /// Messages that each new leadership sends.
+    pub messages: u8,
+    /// Messages that all leaders send together: whoever has one more, another has one less.
+    pub messages_all: u8,
     /// Attempts to connect of each boot.
     pub attempts: u8,
     /// Writes of the ledger, claims not counted.
@@ -22,12 +22,21 @@ pub struct Bounds {
     pub budget: u32,
 }
 
+/// How far a search goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// `make test`: minutes.
+    Small,
+    /// `make model`: one more message.
+    Large,
+}
+
 /// What may go wrong, or change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Trouble {
-    /// A pod's process is killed; another starts.
+    /// A pod's process is killed, at any time or between the journal and the answer; another starts.
     Kill,
-    /// A socket ends without EOF: closed here, timed out, or reset.
+    /// A socket ends without EOF, and its backend lives on: the pool closes it, or it is reset.
     Loss,
     /// A pod stops in order; another process may start.
     Finish,
@@ -41,11 +50,11 @@ pub enum Trouble {
     LateClaim,
     /// Another write takes effect late or never.
     LateWrite,
-    /// An answer arrives late.
+    /// An answer is given late, arrives later, or never.
     LateAnswer,
-    /// The spec's budget changes.
+    /// The spec's budget is lowered or raised, from 2 to 1 or 3.
     Budget,
-    /// The pool's limit is lowered.
+    /// The pool's limit is lowered, the second time raised again.
     Limit,
     /// The pods ran before there was a budget.
     LateBudget,
@@ -69,32 +78,50 @@ impl Trouble {
 }
 
 impl Bounds {
-    pub fn of(one: Trouble, other: Trouble) -> Self {
+    pub const HEADER: [&str; 3] = ["messages", "attempts", "writes"];
+
+    pub fn of(size: Size, one: Trouble, other: Trouble) -> Self {
         use Trouble as T;
-        let overlap = [one, other].contains(&T::Takeover);
-        let late = [one, other].contains(&T::LateAnswer);
-        let messages_first = if overlap {
+        let has = |any: &[Trouble]| any.iter().any(|trouble| [one, other].contains(trouble));
+        // What a new leader does comes on top of what was done before, so there is less of both.
+        let led = has(&[T::Stop, T::Takeover, T::LateClaim, T::LateBudget]);
+        let messages_first = if has(&[T::Takeover]) {
             1
-        } else if late {
-            3
-        } else {
+        } else if led || has(&[T::Budget]) {
             2
+        } else {
+            3
         };
-        let led = [T::Stop, T::Takeover, T::LateBudget].iter().any(|change| [one, other].contains(change));
-        let attempts = if led { 1 } else { 2 };
-        Self { boots: 1, messages: 3, messages_first, attempts, writes: 1, trouble: [one, other], budget: 2 }
+        // A write that is late needs another that settles it; a change of the spec is written, and what follows from it too.
+        let written = has(&[T::LateWrite, T::Takeover, T::Budget, T::Limit, T::LateBudget]) && !has(&[T::LateClaim]);
+        let more = u8::from(size == Size::Large);
+        Self {
+            messages_first: messages_first + more,
+            messages: 3 + more,
+            messages_all: 4 + more,
+            attempts: if led { 1 } else { 2 },
+            writes: 1 + u8::from(written),
+            trouble: [one, other],
+            budget: 2,
+        }
+    }
+
+    /// For the table.
+    pub fn columns(&self) -> [String; 3] {
+        let Self { messages_first, messages, messages_all, attempts, writes, .. } = self;
+        [format!("{messages_first} + {messages}, <= {messages_all}"), attempts.to_string(), writes.to_string()]
     }
 
     /// Every pair of troubles, and each twice.
-    pub fn clean() -> Vec<Self> {
+    pub fn clean(size: Size) -> Vec<Self> {
         let after = |(index, one): (usize, &Trouble)| {
-            Trouble::ALL[index..].iter().map(|other| Self::of(*one, *other)).collect::<Vec<_>>()
+            Trouble::ALL[index..].iter().map(|other| Self::of(size, *one, *other)).collect::<Vec<_>>()
         };
         Trouble::ALL.iter().enumerate().flat_map(after).collect()
     }
 
     /// Where each planted fault is to be found.
-    pub fn planted() -> Vec<(Fault, Self)> {
+    pub fn planted(size: Size) -> Vec<(Fault, Self)> {
         use Trouble as T;
         [
             (Fault::GrowBeforeConfirmation, T::Kill, T::Kill),
@@ -117,7 +144,7 @@ impl Bounds {
             (Fault::FenceIgnored, T::Kill, T::LateAnswer),
             (Fault::CeilingIgnored, T::Stop, T::Limit),
         ]
-        .map(|(fault, one, other)| (fault, Self::of(one, other)))
+        .map(|(fault, one, other)| (fault, Self::of(size, one, other)))
         .into()
     }
 

@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use weir::policy::budget::Connections;
-use weir::policy::budget::Epoch;
-use weir::policy::budget::exchange::{Backend, RoleId, Upstream};
-use weir::policy::budget::grants::{Grants, Plan};
+use weir::policy::budget::exchange::{Answer, Backend, RoleId, Upstream};
+use weir::policy::budget::grants::{Grants, Plan, Standing};
 use weir::policy::budget::judge::{Claims, Judge, Seen};
-use weir::policy::budget::ledger::{Existing, Ledger, Name};
+use weir::policy::budget::ledger::{Existing, Ledger, Name, Spec};
+use weir::policy::budget::{BootId, Connections, Epoch};
+use weir::sidecar::charge::Attempt;
 
 use crate::cached::Cached;
-use crate::pod::{LIMIT, keys, pool, uid};
-use crate::world::{Wish, World};
+use crate::pod::{LIMIT, Pod, pool, uid};
+use crate::world::{PODS, Wish, World};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::large_enum_variant, reason = "a state has two, and shares them")]
@@ -39,9 +39,9 @@ impl Leader {
     }
 
     /// The next write, and the resourceVersion that it is good for.
-    pub fn write(&mut self, plan: &Plan) -> Option<(Ledger, u8)> {
+    pub fn write(&mut self, plan: &Plan) -> Option<(Cached<Ledger>, u8)> {
         let Self::Leads { grants, at } = self else { return None };
-        Some((grants.write(plan)?, *at))
+        Some((Cached::new(grants.write(plan)?), *at))
     }
 
     /// It succeeded.
@@ -61,6 +61,16 @@ impl Leader {
         }
     }
 
+    /// Whether it would hear an answer.
+    pub fn awaits(&self, answer: &Answer) -> bool {
+        self.clone().hear(answer).is_some()
+    }
+
+    /// `None` where it is not what it waits for.
+    pub fn hear(&mut self, answer: &Answer) -> Option<()> {
+        self.leading()?.answered(&answer.pod, answer).ok().map(drop)
+    }
+
     pub fn leading(&mut self) -> Option<&mut Grants> {
         match self {
             Self::Leads { grants, .. } => Some(grants),
@@ -69,50 +79,98 @@ impl Leader {
     }
 }
 
+/// What the search asks of a leader again and again.
+#[derive(Clone, Copy, Debug)]
+pub struct Figures {
+    pub epoch: Epoch,
+    pub sent: u64,
+    /// What it counts, of all pods.
+    pub counted: u64,
+    pub remainder: Option<u64>,
+    pub pods: [Option<Standing>; PODS],
+    pub boots: [Option<BootId>; PODS],
+}
+
+/// What a pod is to the API server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Listed {
+    exists: bool,
+    budgeted: bool,
+}
+
+impl Leader {
+    pub fn figures(&self) -> Option<Figures> {
+        let grants = self.grants()?;
+        let remainder = grants.remainder();
+        Some(Figures {
+            epoch: grants.epoch(),
+            sent: grants.sent(),
+            counted: grants.held() + remainder.unwrap_or(0),
+            remainder,
+            pods: std::array::from_fn(|pod| grants.standing(&uid(pod))),
+            boots: std::array::from_fn(|pod| grants.boot(&uid(pod))),
+        })
+    }
+}
+
+fn existing(pods: [Listed; PODS]) -> Vec<Existing> {
+    let existing = |(pod, of): (usize, Listed)| {
+        let unasked = (!of.budgeted).then_some(Connections::at_most(LIMIT));
+        of.exists.then(|| Existing { pod: uid(pod), name: Name::default(), unasked })
+    };
+    pods.into_iter().enumerate().filter_map(existing).collect()
+}
+
 impl World {
-    /// The ledger with a claim on it, made from what a read shows now.
-    pub fn claim(&self, id: u64) -> (Ledger, u8, Option<Epoch>) {
-        let (ledger, at) = match &*self.stored {
-            Some((ledger, at)) => (ledger.clone(), *at),
-            None => (Ledger::found(self.spec.clone(), &self.existing(), false), 0),
-        };
-        let before = ledger.claim.map(|claim| claim.epoch);
-        (ledger.claimed(id, 1), at, before)
+    pub fn listed(&self) -> [Listed; PODS] {
+        // A budgeted pod that never ran can't have been granted anything.
+        self.pods
+            .each_ref()
+            .map(|pod| Listed { exists: !pod.dead && (pod.boots > 0 || !pod.budgeted), budgeted: pod.budgeted })
     }
 
-    fn existing(&self) -> Vec<Existing> {
-        let existing = |(pod, of): (usize, &Cached<crate::pod::Pod>)| {
-            let unasked = (!of.budgeted).then_some(Connections::at_most(LIMIT));
-            (!of.dead).then(|| Existing { pod: uid(pod), name: Name::default(), unasked })
-        };
-        // A budgeted pod that never ran can't have been granted anything.
-        let ran = |(pod, of): &(usize, &Cached<crate::pod::Pod>)| self.pods[*pod].boots > 0 || !of.budgeted;
-        self.pods.iter().enumerate().filter(ran).filter_map(existing).collect()
+    /// The ledger with a claim on it, made from what a read shows now, the version that it is good for, and the epoch before it.
+    pub fn claim(&self, id: u64) -> (Cached<Ledger>, u8, Option<Epoch>) {
+        let listed = self.listed();
+        self.stored.fact(("claim", id, listed, &self.spec), |stored| {
+            let (ledger, at) = match stored {
+                Some((ledger, at)) => (Ledger::clone(ledger), *at),
+                None => (Ledger::found(Spec::clone(&self.spec), &existing(listed), false), 0),
+            };
+            let before = ledger.claim.map(|claim| claim.epoch);
+            (Cached::new(ledger.claimed(id, 1)), at, before)
+        })
     }
 
     /// Compare and swap.
-    pub fn put(&mut self, ledger: &Ledger, at: u8) -> bool {
-        let version = self.stored.as_ref().map_or(0, |(_, version)| *version);
-        if version != at {
-            return false;
-        }
-        // As the API server does: what changes nothing keeps its version.
-        if Option::as_ref(&self.stored).is_none_or(|(stored, _)| stored != ledger) {
-            self.stored = Cached::new(Some((ledger.clone(), version + 1)));
-        }
-        true
+    pub fn put(&mut self, ledger: &Cached<Ledger>, at: u8) -> bool {
+        self.stored.step(("put", ledger, at), |stored| {
+            let version = stored.as_ref().map_or(0, |(_, version)| *version);
+            // As the API server does: what changes nothing keeps its version.
+            if version == at && stored.as_ref().is_none_or(|(stored, _)| stored != ledger) {
+                *stored = Some((ledger.clone(), version + 1));
+            }
+            version == at
+        })
     }
 
-    pub fn leads(&self, id: u64, written: &Ledger, before: Option<Epoch>, at: u8) -> Leader {
-        let Some(mut grants) = Grants::claimed(pool(), written.clone(), before, id) else { return Leader::Idle };
-        let pods = self.existing().into_iter().map(|pod| (pod.pod, pod.name));
-        grants.listed(pods);
-        Leader::Leads { grants, at }
+    /// Who made a claim reads the ledger.
+    pub fn read_claim(&self, id: u64, before: Option<Epoch>) -> Cached<Leader> {
+        let listed = self.listed();
+        self.stored.fact(("leads", id, before, listed), |stored| {
+            let leads = || {
+                let (ledger, at) = stored.as_ref()?;
+                let mut grants = Grants::claimed(pool(), Ledger::clone(ledger), before, id)?;
+                grants.listed(existing(listed).into_iter().map(|pod| (pod.pod, pod.name)));
+                Some(Leader::Leads { grants, at: *at })
+            };
+            Cached::new(leads().unwrap_or(Leader::Idle))
+        })
     }
 
     pub fn plan(&self, wish: Wish) -> Plan {
         Plan {
-            spec: self.spec.clone(),
+            spec: Spec::clone(&self.spec),
             ceiling: Connections::at_most(self.limit),
             want: if wish == Wish::All { self.spec.budget.get().into() } else { 0 },
             looks: wish == Wish::All,
@@ -122,45 +180,34 @@ impl World {
 
     /// The rows that a look would show, and the judge's two looks at them. All that lives claims what it has.
     pub fn is_cleared(&self, pod: usize) -> bool {
-        let upstream = Upstream { system: 1, started: 1, role: RoleId([0; 8]) };
-        let row = |(pod, attempt): &(usize, weir::sidecar::charge::Attempt)| Backend {
-            pid: i32::try_from(pod * 1000 + usize::from(attempt.boot.0[1]) * 100).unwrap_or(1)
-                + i32::try_from(attempt.number).unwrap_or(1),
-            started: 1,
-        };
-        let rows: Vec<Backend> = self.backends.iter().map(row).collect();
-        let living = |(of, attempt): &&(usize, weir::sidecar::charge::Attempt)| {
-            self.pods[*of].process.as_ref().is_some_and(|process| process.open.contains(attempt))
-        };
-        let backends: BTreeSet<Backend> = self.backends.iter().filter(living).map(row).collect();
-        let claims = Claims { complete: true, upstreams: BTreeSet::from([upstream]), backends };
-        let mut judge = Judge::default();
-        judge.died(uid(pod), Duration::ZERO, 0, Some(upstream), &[]);
-        let look = |at| Seen {
-            asked: Duration::from_secs(at),
-            answered: Duration::from_secs(at),
-            upstream,
-            authentication_timeout: Duration::from_mins(1),
-            invisible: 0,
-            cut: false,
-            rows: &rows,
-        };
-        judge.judge(&look(1000), &claims);
-        !judge.judge(&look(2000), &claims).cleared.is_empty()
+        self.backends.fact(("cleared", pod, &self.pods), |backends| cleared(pod, backends, &self.pods))
     }
+}
 
-    /// Hears the hello of a pod's process, and asks it.
-    pub fn ask(&mut self, leader: usize, pod: usize) -> Option<()> {
-        let greet = |pod: &mut crate::pod::Pod| {
-            Some(pod.process.as_mut()?.holder.exchange().hello(crate::pod::NOW, [0; 16], keys()))
-        };
-        let hello = self.pods[pod].with(greet)?;
-        let sent = self.leaders[leader].with(|leader| {
-            let grants = leader.leading()?;
-            grants.hello(&hello).ok()?;
-            grants.discovery(&uid(pod), crate::pod::key())
-        })?;
-        self.sent.insert(crate::pod::remember(&sent));
-        Some(())
-    }
+fn cleared(pod: usize, backends: &BTreeSet<(usize, Attempt)>, pods: &[Cached<Pod>; PODS]) -> bool {
+    let upstream = Upstream { system: 1, started: 1, role: RoleId([0; 8]) };
+    let row = |(pod, attempt): &(usize, Attempt)| Backend {
+        pid: i32::try_from(pod * 1000 + usize::from(attempt.boot.0[1]) * 100).unwrap_or(1)
+            + i32::try_from(attempt.number).unwrap_or(1),
+        started: 1,
+    };
+    let rows: Vec<Backend> = backends.iter().map(row).collect();
+    let living = |(of, attempt): &&(usize, Attempt)| {
+        pods[*of].process.as_ref().is_some_and(|process| process.open.contains(attempt))
+    };
+    let backends: BTreeSet<Backend> = backends.iter().filter(living).map(row).collect();
+    let claims = Claims { complete: true, upstreams: BTreeSet::from([upstream]), backends };
+    let mut judge = Judge::default();
+    judge.died(uid(pod), Duration::ZERO, 0, Some(upstream), &[]);
+    let look = |at| Seen {
+        asked: Duration::from_secs(at),
+        answered: Duration::from_secs(at),
+        upstream,
+        authentication_timeout: Duration::from_mins(1),
+        invisible: 0,
+        cut: false,
+        rows: &rows,
+    };
+    judge.judge(&look(1000), &claims);
+    !judge.judge(&look(2000), &claims).cleared.is_empty()
 }

@@ -1,16 +1,17 @@
 //! Which steps there are, and what each does.
 
+use std::hash::Hash;
 use std::sync::LazyLock;
 
-use weir::policy::budget::Connections;
-use weir::policy::budget::Epoch;
-use weir::policy::budget::exchange::{Answer, Digest, Document};
+use weir::policy::budget::exchange::{Digest, Document, Sent};
+use weir::policy::budget::ledger::Ledger;
+use weir::policy::budget::{Connections, Epoch};
 
 use crate::bounds::{Bounds, Trouble};
 use crate::cached::Cached;
 use crate::leader::Leader;
 use crate::pod::{LIMIT, Pod, key, remember, settings, uid};
-use crate::world::{Echo, Late, Move, Wish, World};
+use crate::world::{Echo, Late, Move, PODS, Wish, World};
 
 /// Written once: each order has them.
 static SETTINGS: LazyLock<Document> = LazyLock::new(|| settings(LIMIT));
@@ -21,39 +22,51 @@ pub fn possible(bounds: &Bounds, world: &World, moves: &mut Vec<Move>) {
         leader_moves(bounds, world, leader, moves);
     }
     moves.extend((0..world.late.len()).map(Move::Land));
-    for (pod, of) in world.pods.iter().enumerate() {
-        for digest in world.sent.iter().filter(|digest| of.may_take(**digest)) {
-            moves.push(Move::Deliver(pod, *digest, Echo::Heard));
-            if may(Trouble::LateAnswer) {
-                moves.push(Move::Deliver(pod, *digest, Echo::Late));
-            }
-        }
-        if let Some(process) = &of.process {
-            if process.attempts < process.attempts_before + bounds.attempts {
-                moves.push(Move::Connect(pod));
-            }
-            moves.extend(may(Trouble::Finish).then_some(Move::Finish(pod)));
-            moves.extend(may(Trouble::Loss).then_some(Move::Lose(pod)));
-            moves.extend(may(Trouble::Kill).then_some(Move::Kill(pod)));
-            // Who died before there was a ledger is not promised anything about.
-            let counted = Option::is_some(&world.stored);
-            moves.extend((counted && may(Trouble::Death)).then_some(Move::Die(pod)));
-        } else if of.boots < of.boots_before + bounds.boots && !of.dead {
-            moves.push(Move::Start(pod));
-        }
+    for pod in 0..PODS {
+        pod_moves(bounds, world, pod, moves);
     }
-    moves.extend(world.backends.iter().map(|(pod, attempt)| Move::End(*pod, *attempt)));
-    moves.extend(may(Trouble::Limit).then_some(Move::Limit));
+    let judged = world.pods.iter().any(|pod| pod.dead);
+    moves.extend((judged && world.backends.iter().any(|backend| !world.has_socket(backend))).then_some(Move::Leave));
+    if may(Trouble::Limit) {
+        let other = (1..=LIMIT).filter(|limit| *limit != world.limit);
+        moves.extend(other.map(Move::Limit));
+    }
     if may(Trouble::Budget) {
-        let other = (1..=bounds.budget).filter(|budget| *budget != world.spec.budget.get());
+        let other = (1..=bounds.budget + 1).filter(|budget| *budget != world.spec.budget.get());
         moves.extend(other.map(Move::Budget));
     }
+}
+
+fn pod_moves(bounds: &Bounds, world: &World, pod: usize, moves: &mut Vec<Move>) {
+    let may = |trouble| world.spend(bounds, trouble).is_some();
+    let of = &world.pods[pod];
+    let Some(process) = &of.process else { return };
+    for digest in world.sent.iter().filter(|digest| of.fact(digest, |of| of.may_take(**digest))) {
+        moves.push(Move::Deliver(pod, *digest, Echo::Heard));
+        moves.extend(may(Trouble::LateAnswer).then_some(Move::Deliver(pod, *digest, Echo::Late)));
+        moves.extend(may(Trouble::Kill).then_some(Move::Deliver(pod, *digest, Echo::Killed)));
+    }
+    moves.extend(process.waits.is_some().then_some(Move::Answer(pod)));
+    if process.attempts < process.attempts_before + bounds.attempts {
+        moves.push(Move::Connect(pod));
+    }
+    if !process.open.is_empty() {
+        moves.push(Move::End(pod));
+        if may(Trouble::Loss) {
+            moves.push(if world.figures(pod).beyond { Move::Close(pod) } else { Move::Reset(pod) });
+        }
+    }
+    moves.extend((!process.finishing && may(Trouble::Finish)).then_some(Move::Finish(pod)));
+    moves.extend(may(Trouble::Kill).then_some(Move::Kill(pod)));
+    // Who died before there was a ledger is not promised anything about.
+    let counted = Option::is_some(&world.stored);
+    moves.extend((counted && may(Trouble::Death)).then_some(Move::Die(pod)));
 }
 
 fn leader_moves(bounds: &Bounds, world: &World, leader: usize, moves: &mut Vec<Move>) {
     let may = |trouble| world.spend(bounds, trouble).is_some();
     let other = matches!(*world.leaders[1 - leader], Leader::Leads { .. });
-    let Leader::Leads { grants, .. } = &*world.leaders[leader] else {
+    let Some(figures) = world.leads(leader) else {
         if matches!(*world.leaders[leader], Leader::Claiming { .. }) {
             moves.push(Move::ReadClaim(leader));
         }
@@ -64,27 +77,24 @@ fn leader_moves(bounds: &Bounds, world: &World, leader: usize, moves: &mut Vec<M
         moves.extend(may(Trouble::LateClaim).then_some(Move::ClaimLate(leader)));
         return;
     };
-    let first = grants.epoch() == Epoch::FIRST && world.sent_before > 0;
-    let may_send = if first { world.sent_before + bounds.messages_first } else { bounds.messages };
-    if grants.sent() < may_send {
-        for pod in 0..world.pods.len() {
-            let standing = grants.standing(&uid(pod));
-            let held = standing.and_then(|standing| standing.held);
-            // Another question while one is under way to the same boot is the same question.
-            let asked = standing.is_some_and(|standing| standing.asked && !world.has_new_boot(leader, pod));
-            let teaches =
-                held.is_none_or(|held| world.pods[pod].cap() != held.get()) || world.has_new_boot(leader, pod);
-            moves.extend((!asked && teaches).then_some(Move::Ask(leader, pod)));
-            let orders = (0..=LIMIT).filter(|want| held.is_some_and(|held| held.get() != *want));
-            moves.extend(orders.map(|want| Move::Order(leader, pod, want)));
-        }
+    let first = figures.epoch == Epoch::FIRST && world.sent_before > 0;
+    let may_send = if first { world.sent_before + u64::from(bounds.messages_first) } else { bounds.messages.into() };
+    // Where the pods are alike, every path has one that is its mirror image: the first message goes to the first.
+    let pods = if world.alike { 1 } else { PODS };
+    let may_send = figures.sent < may_send && world.used.messages < bounds.messages_all;
+    for pod in (0..pods).filter(|_| may_send) {
+        let Some(standing) = figures.pods[pod] else { continue };
+        let of = world.figures(pod);
+        let new_boot = of.boot.is_some() && of.boot != figures.boots[pod];
+        // Another question while one is under way to the same boot is the same question.
+        let asked = standing.asked && !new_boot;
+        let teaches = new_boot || standing.held.is_none_or(|held| of.cap != held.get());
+        moves.extend((!asked && teaches).then_some(Move::Ask(leader, pod)));
+        let orders = (0..=LIMIT).filter(|want| standing.held.is_some_and(|held| held.get() != *want));
+        moves.extend(orders.map(|want| Move::Order(leader, pod, want)));
     }
-    moves.extend((0..world.pods.len()).map(|pod| Move::Bury(leader, pod)));
-    let hear = |(digest, answer): (&Digest, &Answer)| {
-        let pod = (0..world.pods.len()).find(|pod| uid(*pod) == answer.pod)?;
-        Some(Move::Hear(leader, pod, *digest))
-    };
-    moves.extend(world.answers.iter().filter_map(hear));
+    moves.extend((0..PODS).filter(|pod| world.pods[*pod].dead).map(|pod| Move::Bury(leader, pod)));
+    moves.extend(world.answers.keys().map(|digest| Move::Hear(leader, *digest)));
     if world.used.writes < bounds.writes {
         for wish in [Wish::All, Wish::Least] {
             moves.push(Move::Write(leader, wish));
@@ -101,55 +111,54 @@ impl World {
                 let id = self.next_claim();
                 let (ledger, at, before) = self.claim(id);
                 self.put(&ledger, at).then_some(())?;
-                self.leaders[leader] = Cached::new(self.leads(id, &ledger, before, at + 1));
+                self.leaders[leader] = self.read_claim(id, before);
             }
             Move::ClaimLate(leader) => {
                 let id = self.next_claim();
                 let (ledger, at, before) = self.claim(id);
-                self.late.with(|late| late.push(Late { ledger, at }));
+                self.goes_late(Late { ledger, at });
                 self.leaders[leader] = Cached::new(Leader::Claiming { id, before });
             }
             Move::ReadClaim(leader) => {
                 let Leader::Claiming { id, before } = *self.leaders[leader] else { return None };
-                let (ledger, at) = Option::clone(&self.stored)?;
-                self.leaders[leader] = Cached::new(self.leads(id, &ledger, before, at));
+                self.leaders[leader] = self.read_claim(id, before);
             }
-            Move::Ask(leader, pod) => self.ask(leader, pod)?,
+            Move::Ask(leader, pod) => {
+                let hello = self.pods[pod].step("hello", Pod::hello)?;
+                let ask = |leader: &mut Leader| {
+                    let grants = leader.leading()?;
+                    grants.hello(&hello).ok()?;
+                    grants.discovery(&uid(pod), key())
+                };
+                let asked = (step, hello.boot, hello.epoch);
+                self.send(leader, asked, ask)?;
+            }
             Move::Order(leader, pod, want) => {
                 let order = |leader: &mut Leader| {
                     leader.leading()?.order(&uid(pod), Connections::at_most(want), SETTINGS.clone(), key())
                 };
-                let sent = self.leaders[leader].with(order)?;
-                self.sent.insert(remember(&sent));
+                self.send(leader, step, order)?;
             }
-            Move::Hear(leader, pod, digest) => {
-                let answer = self.answers.with(|answers| answers.remove(&digest))?;
-                self.leaders[leader].with(|leader| leader.leading()?.answered(&uid(pod), &answer).ok())?;
+            Move::Hear(leader, digest) => {
+                let answer = self.answers.step(step, |answers| answers.remove(&digest))?;
+                self.leaders[leader].step(("hear", &answer), |leader| leader.hear(&answer))?;
             }
             Move::Write(leader, wish) => {
-                let plan = self.plan(wish);
-                let (ledger, base) = self.leaders[leader].with(|leader| leader.write(&plan))?;
-                self.used.writes += 1;
+                let (ledger, base) = self.write(leader, wish)?;
                 if self.put(&ledger, base) {
-                    self.leaders[leader].with(Leader::written);
+                    self.leaders[leader].step("written", Leader::written);
                 } else {
                     self.leaders[leader] = Cached::new(Leader::Idle);
                 }
             }
             Move::WriteLate(leader, wish) => {
-                let plan = self.plan(wish);
-                let (ledger, at) = self.leaders[leader].with(|leader| {
-                    let written = leader.write(&plan)?;
-                    leader.leading()?.unknown();
-                    Some(written)
-                })?;
-                self.late.with(|late| late.push(Late { ledger, at }));
-                self.used.writes += 1;
+                let (ledger, at) = self.write(leader, wish)?;
+                self.leaders[leader].step("unknown", |leader| leader.leading().map(|grants| grants.unknown()))?;
+                self.goes_late(Late { ledger, at });
             }
             Move::Bury(leader, pod) => {
-                self.pods[pod].dead.then_some(())?;
                 let cleared = self.is_cleared(pod);
-                self.leaders[leader].with(|leader| {
+                self.leaders[leader].step((step, cleared), |leader| {
                     let grants = leader.leading()?;
                     grants.died(&uid(pod));
                     if cleared {
@@ -160,33 +169,58 @@ impl World {
             }
             Move::Stop(leader) => self.leaders[leader] = Cached::new(Leader::Idle),
             Move::Land(index) => {
-                let Late { ledger, at } = self.late.with(|late| late.remove(index));
+                let Late { ledger, at } = self.late.step(step, |late| late.remove(index));
                 if self.put(&ledger, at) {
-                    self.leaders.iter_mut().for_each(|leader| leader.with(|leader| leader.sees(&ledger)));
+                    let seen =
+                        |leader: &mut Cached<Leader>| leader.step(("sees", &ledger), |leader| leader.sees(&ledger));
+                    self.leaders.iter_mut().for_each(seen);
                 }
             }
-            Move::Deliver(pod, digest, echo) => self.deliver(pod, digest, echo)?,
-            Move::Start(pod) => self.pods[pod].with(|of| of.start(pod))?,
-            Move::Connect(pod) => {
-                let attempt = self.pods[pod].with(Pod::connect)?;
-                self.backends.insert((pod, attempt));
+            Move::Budget(budget) => self.spec.step(step, |spec| {
+                spec.generation += 1;
+                spec.budget = Connections::at_most(budget);
+            }),
+            Move::Limit(limit) => self.limit = limit,
+            Move::Leave => {
+                let left = self.backends.iter().filter(|backend| self.has_socket(backend)).copied().collect();
+                self.backends = Cached::new(left);
             }
-            Move::Lose(pod) => self.pods[pod].with(Pod::lose)?,
-            Move::Finish(pod) => self.pods[pod].with(Pod::finish)?,
-            Move::Kill(pod) => self.pods[pod].with(Pod::kill)?,
-            Move::Die(pod) => self.pods[pod].with(|pod| {
+            _ => self.make_pod(step)?,
+        }
+        Some(())
+    }
+
+    /// Steps of pods.
+    fn make_pod(&mut self, step: &Move) -> Option<()> {
+        match *step {
+            Move::Deliver(pod, digest, echo) => self.deliver(pod, digest, echo)?,
+            Move::Answer(pod) => {
+                let (digest, answer) = self.pods[pod].step(step, |of| {
+                    let taken = of.process.as_mut()?.waits.take()?;
+                    Some((taken.digest(), of.answer(&taken)?))
+                })?;
+                self.answers.step((digest, &answer), |answers| drop(answers.insert(digest, answer.clone())));
+            }
+            Move::Connect(pod) => {
+                let attempt = self.pods[pod].step(step, Pod::connect)?;
+                self.backends.step((step, attempt), |backends| backends.insert((pod, attempt)));
+            }
+            Move::Close(pod) | Move::Reset(pod) => self.pods[pod].step(step, Pod::lose)?,
+            Move::Finish(pod) => self.pods[pod].step(step, Pod::finish)?,
+            Move::Kill(pod) => self.pods[pod].step(step, |of| of.kill().and_then(|()| of.start(pod)))?,
+            Move::Die(pod) => self.pods[pod].step(step, |pod| {
                 pod.dead = true;
                 pod.kill()
             })?,
-            Move::End(pod, attempt) => {
-                self.backends.remove(&(pod, attempt)).then_some(())?;
-                self.pods[pod].with(|pod| pod.ended(attempt));
+            Move::End(pod) => {
+                let attempt = self.pods[pod].step(step, |of| {
+                    let attempt = of.open()?;
+                    of.ended(attempt);
+                    Some(attempt)
+                })?;
+                self.backends.step((step, attempt), |backends| backends.remove(&(pod, attempt)));
             }
-            Move::Limit => self.limit = 1,
-            Move::Budget(budget) => {
-                self.spec.generation += 1;
-                self.spec.budget = Connections::at_most(budget);
-            }
+            _ => return None,
         }
         Some(())
     }
@@ -199,24 +233,52 @@ impl World {
         Some(spent)
     }
 
-    fn next_claim(&mut self) -> u64 {
+    const fn next_claim(&mut self) -> u64 {
         self.used.epochs += 1;
-        self.used.epochs.into()
+        self.used.epochs as u64
+    }
+
+    fn goes_late(&mut self, late: Late) {
+        self.late.step(("goes", &late), |on_their_way| on_their_way.push(late.clone()));
+    }
+
+    fn send(&mut self, leader: usize, step: impl Hash, send: impl FnOnce(&mut Leader) -> Option<Sent>) -> Option<()> {
+        let digest = self.leaders[leader].step(step, |leader| send(leader).as_ref().map(remember))?;
+        self.used.messages += 1;
+        self.sent.step(("send", digest), |sent| sent.insert(digest));
+        Some(())
+    }
+
+    fn write(&mut self, leader: usize, wish: Wish) -> Option<(Cached<Ledger>, u8)> {
+        let plan = self.plan(wish);
+        self.used.writes += 1;
+        self.leaders[leader].step(("write", &plan), |leader| leader.write(&plan))
     }
 
     fn deliver(&mut self, pod: usize, digest: Digest, echo: Echo) -> Option<()> {
-        let answer = self.pods[pod].with(|pod| pod.take(digest))?;
-        match echo {
-            Echo::Late => {
-                self.answers.with(|answers| answers.insert(digest, answer));
-            }
-            Echo::Heard => {
-                let leads =
-                    |leader: &Cached<Leader>| leader.grants().is_some_and(|grants| grants.epoch() == answer.epoch);
-                // It hears what it asked last; else the answer is lost.
-                if let Some(leader) = self.leaders.iter_mut().find(|leader| leads(leader)) {
-                    leader.with(|leader| leader.leading().map(|grants| grants.answered(&uid(pod), &answer).is_ok()));
+        let answer = self.pods[pod].step((digest, echo), |of| {
+            let taken = of.take(digest)?;
+            match echo {
+                Echo::Heard => Some(of.answer(&taken)),
+                Echo::Late => {
+                    of.process.as_mut()?.waits = Some(taken);
+                    Some(None)
                 }
+                Echo::Killed => {
+                    of.kill()?;
+                    of.start(pod)?;
+                    Some(None)
+                }
+            }
+        })?;
+        if let Some(answer) = answer {
+            for leader in &mut self.leaders {
+                // It hears what it asked last; else the answer is lost.
+                let hear = |leader: &mut Leader| {
+                    let asked = leader.grants().is_some_and(|grants| grants.epoch() == answer.epoch);
+                    asked.then(|| leader.hear(&answer)).flatten()
+                };
+                leader.step(("hears", &answer), hear);
             }
         }
         Some(())

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::{LazyLock, RwLock};
 use std::time::Duration;
 
-use weir::policy::budget::exchange::{Answer, Digest, Document, Keys, PoolName, Report, Sent, SigningKey, Verified};
+use weir::policy::budget::exchange::{
+    Answer, Digest, Document, Hello, Keys, PoolName, Report, Sent, SigningKey, Taken, Verified,
+};
 use weir::policy::budget::{BootId, Connections, PodUid};
 use weir::sidecar::charge::Attempt;
 use weir::sidecar::holder::{Holder, Injected};
@@ -22,8 +24,6 @@ pub struct Pod {
     /// It will never run again.
     pub dead: bool,
     pub boots: u8,
-    /// Those before the search began.
-    pub boots_before: u8,
     pub journal: History,
     pub process: Option<Process>,
 }
@@ -39,11 +39,23 @@ pub struct Process {
     /// Sockets that are open.
     pub open: BTreeSet<Attempt>,
     pub finishing: bool,
+    /// What it has taken, and is slow to answer.
+    pub waits: Option<Taken>,
+}
+
+/// What the search asks of a pod again and again.
+#[derive(Clone, Copy, Debug)]
+pub struct Figures {
+    /// See [`Pod::cap`].
+    pub cap: u32,
+    pub boot: Option<BootId>,
+    /// More is charged than it may have.
+    pub beyond: bool,
 }
 
 impl Pod {
     pub fn new(budgeted: bool) -> Self {
-        Self { budgeted, dead: false, boots: 0, boots_before: 0, journal: History::default(), process: None }
+        Self { budgeted, dead: false, boots: 0, journal: History::default(), process: None }
     }
 
     pub fn start(&mut self, pod: usize) -> Option<()> {
@@ -63,8 +75,10 @@ impl Pod {
             attempts_before: 0,
             open: BTreeSet::new(),
             finishing: false,
+            waits: None,
         });
-        Some(())
+        // Every hello of a boot is the same one here, so it may have said it at once.
+        self.hello().map(drop)
     }
 
     pub fn kill(&mut self) -> Option<()> {
@@ -72,8 +86,22 @@ impl Pod {
         Some(())
     }
 
+    pub fn hello(&mut self) -> Option<Hello> {
+        Some(self.process.as_mut()?.holder.exchange().hello(NOW, [0; 16], keys()))
+    }
+
+    pub fn figures(&self) -> Figures {
+        let charged = |process: &Process| process.account.charges().charged();
+        let beyond = |process: &Process| charged(process) > process.holder.max().get();
+        Figures {
+            cap: self.cap(),
+            boot: self.process.as_ref().map(|process| process.boot),
+            beyond: self.process.as_ref().is_some_and(beyond),
+        }
+    }
+
     /// The most that it can come to cost without another message.
-    pub fn cap(&self) -> u32 {
+    fn cap(&self) -> u32 {
         match &self.process {
             Some(process) => process.account.charges().charged().max(process.holder.max().get()),
             None => self.left(),
@@ -104,14 +132,19 @@ impl Pod {
         Some(attempt)
     }
 
-    /// Takes a message and answers it.
-    pub fn take(&mut self, digest: Digest) -> Option<Answer> {
+    /// Takes a message. The answer is to follow.
+    pub fn take(&mut self, digest: Digest) -> Option<Taken> {
+        let Process { holder, account, .. } = self.process.as_mut()?;
+        holder.take(NOW, message(digest), account).ok()
+    }
+
+    /// Answers what it has taken.
+    pub fn answer(&mut self, taken: &Taken) -> Option<Answer> {
         let Process { holder, account, finishing, .. } = self.process.as_mut()?;
-        let taken = holder.take(NOW, message(digest), account).ok()?;
         if *finishing {
-            holder.finish(&taken, account).ok()?;
+            holder.finish(taken, account).ok()?;
         }
-        Some(holder.answer(&taken, account, Report::default()))
+        Some(holder.answer(taken, account, Report::default()))
     }
 
     pub fn finish(&mut self) -> Option<()> {
@@ -138,6 +171,11 @@ impl Pod {
 
     pub fn may_take(&self, digest: Digest) -> bool {
         self.process.as_ref().is_some_and(|process| process.holder.would_take(NOW, message(digest)))
+    }
+
+    /// Of the sockets that are open, any: they are alike until one is lost.
+    pub fn open(&self) -> Option<Attempt> {
+        self.process.as_ref()?.open.first().copied()
     }
 }
 
