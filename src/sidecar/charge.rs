@@ -37,6 +37,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use attempt::{Attempt, Backend, Left};
+pub use budget::LEFT;
 pub use look::{Answer, Identity, Look, LookError, Row, identify, identify_without_system};
 pub use looking::LOOKING_INTERVAL;
 pub use server::Incarnation;
@@ -270,8 +271,8 @@ impl Charges {
         self.counts.charged
     }
 
-    /// Charged or stranded, and not usable: the socket is gone, the backend perhaps not. With a budget: what of the charge is none that
-    /// is open.
+    /// Charged or stranded, and not usable: the socket is gone, the backend perhaps not. With a budget: what would
+    /// stay charged if all that is open ended.
     pub fn unconfirmed(&self) -> u32 {
         self.counts.unconfirmed
     }
@@ -309,8 +310,8 @@ impl Charges {
             self.counts.inherited += u32::from(attempt.boot != self.boot);
         }
         if self.budgeted {
-            self.counts.charged = self.on_one_server();
-            self.counts.unconfirmed = self.counts.charged.saturating_sub(self.counts.open);
+            self.counts.charged = self.on_one_server(|_| true);
+            self.counts.unconfirmed = self.on_one_server(|charge| charge.life != Life::Open);
         }
     }
 

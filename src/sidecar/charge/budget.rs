@@ -16,7 +16,7 @@ use super::{Attempt, Charge, Charges, Incarnation, Life};
 
 /// A server that did not answer for so long, while another did, is not the pool's any more. A primary that was replaced comes back
 /// as another run of itself; one that flaps does so sooner.
-pub const LEFT: Duration = Duration::from_mins(10);
+pub const LEFT: Duration = Duration::from_mins(1);
 
 impl Charges {
     /// A budget holds from now on, for good. Everything on the books counts.
@@ -87,10 +87,11 @@ impl Charges {
         self.books.extract_if(.., left).map(|(attempt, _)| attempt).collect()
     }
 
-    /// The most that may be on one server. (A server is told by its start alone: whether its role may see the system identifier can
-    /// change while it runs.)
-    pub(super) fn on_one_server(&self) -> u32 {
-        let told = self.books.values().map(|charge| charge.server.filter(|_| charge.identified));
+    /// The most that may be on one server, of those that `counts` and of all that are kept. (A server is told by its start alone:
+    /// whether its role may see the system identifier can change while it runs.)
+    pub(super) fn on_one_server(&self, counts: impl Fn(&Charge) -> bool) -> u32 {
+        let counted = self.books.values().filter(|charge| counts(charge));
+        let told = counted.map(|charge| charge.server.filter(|_| charge.identified));
         let mut servers: Vec<(u64, u32)> = Vec::new();
         let mut anywhere = 0;
         for server in told.chain(self.kept.values().copied()) {

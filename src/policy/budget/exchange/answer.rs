@@ -51,7 +51,7 @@ pub struct Report {
     pub grant: Option<Connections>,
     /// What its settings and the pod's own variables allow at most, with or without a grant.
     pub limit: Connections,
-    /// What it may be costing PostgreSQL, at whatever server.
+    /// What it may be costing PostgreSQL: the most that may be on one server.
     pub charge: Connections,
     /// Usable server connections.
     pub open: Connections,
@@ -61,7 +61,7 @@ pub struct Report {
     pub waiting: u32,
     /// How long the first of them has waited; whole milliseconds, at most 2^32 - 1.
     pub wait: Duration,
-    /// Those of `charge` whose socket is gone, while their backend is not known to be.
+    /// What of `charge` would stay if all that is open were closed: of some backends the socket is gone, and they are not known to be.
     pub unconfirmed: Connections,
     /// The journal was damaged or has lost records: `charge` and `grant` may be too low.
     pub incomplete: bool,

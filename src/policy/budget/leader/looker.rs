@@ -29,14 +29,15 @@ impl Leader {
             (report.open > Connections::NONE || has_room) && self.looker() != Some(uid)
         };
         let unseen = wish.seek && !reached.iter().any(sees);
-        let has_lost = |(_, report): &(&PodUid, &Report)| report.unconfirmed > Connections::NONE;
-        let blind: Vec<&PodUid> = reached
-            .iter()
-            .filter(|pod| has_lost(pod) && pod.1.open == Connections::NONE)
-            .map(|(uid, _)| *uid)
-            .collect();
+        let is_blind = |(_, report): &&(&PodUid, &Report)| {
+            report.unconfirmed > Connections::NONE && report.open == Connections::NONE
+        };
+        let blind: Vec<&PodUid> = reached.iter().filter(is_blind).map(|(uid, _)| *uid).collect();
 
-        let goes_on = |looker: &&Looker| unseen || reached.iter().any(|pod| *pod.0 == looker.pod && has_lost(pod));
+        let has_lost = |(uid, report): &(&PodUid, &Report), looker: &Looker| {
+            **uid == looker.pod && report.charge > report.open && report.unconfirmed > Connections::NONE
+        };
+        let goes_on = |looker: &&Looker| unseen || reached.iter().any(|pod| has_lost(pod, looker));
         let next = match looks.filter(goes_on) {
             Some(looker) if now >= looker.since.saturating_add(LOOKS) => {
                 let after = blind.iter().find(|uid| ***uid > looker.pod);

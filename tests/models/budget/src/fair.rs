@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use scenarios::Scenario;
+use scenarios::{SERVED, Scenario};
 use world::World;
 
 /// Where there are more pods than connections: the rounds of one turn and its handover, for each pod.
@@ -40,6 +40,7 @@ pub fn run() -> bool {
     let mut wrong = false;
     println!("{:<40} {:>7} {:>7} {:>7} {:>7}", "scenario", "seeds", "worst", "bound", "failed");
     for scenario in Scenario::ALL.into_iter().filter(|scenario| format!("{scenario:?}").contains(&only)) {
+        let seeds = scenario.seeds(seeds);
         let tally = all_seeds(scenario, first, seeds);
         let bound = scenario.bound();
         let failed = tally.failures.len();
@@ -100,6 +101,11 @@ fn converge(world: &mut World, bound: u64) -> Result<u64, String> {
         rounds += 1;
         if let Some(wrong) = &world.wrong {
             return Err(wrong.clone());
+        }
+        if rounds == SERVED
+            && let Some(pod) = world.unserved()
+        {
+            return Err(format!("{pod} is not served; {}", world.figures()));
         }
         match world.unsettled() {
             None => (since, spell) = (since.or(Some(rounds)), 0),

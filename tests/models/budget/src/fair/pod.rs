@@ -1,7 +1,6 @@
 //! A pod of a fleet: its journal, at most one process, and what its clients want.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use weir::policy::budget::exchange::{Answer, Hello, Report, Sent, Verified};
@@ -133,8 +132,8 @@ impl Pod {
         if !wanted && !looks {
             return false;
         }
-        let address = SocketAddr::from(([10, 0, 0, 1], 5432));
-        let Some(attempt) = process.account.begin(address).expect("memory takes it") else { return false };
+        process.account.serve(&[server.address], now);
+        let Some(attempt) = process.account.begin(server.address).expect("memory takes it") else { return false };
         process.account.starting(attempt);
         let pid = server.fork(attempt);
         if half {

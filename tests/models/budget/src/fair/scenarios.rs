@@ -1,6 +1,7 @@
 //! What goes wrong before the faults end.
 
 use weir::policy::budget::Connections;
+use weir::sidecar::charge::LEFT;
 
 use super::pod::Life;
 use super::random::Random;
@@ -13,18 +14,23 @@ pub enum Scenario {
     VanishedUnled,
     RestartedUnled,
     AllOrphaned,
+    FailedOver,
     StaleBesideDeath,
     LedgerDeleted,
     LateBudget,
 }
 
+/// Rounds until everybody is served.
+pub const SERVED: u64 = 60;
+
 impl Scenario {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Random,
         Self::NeverAnswered,
         Self::VanishedUnled,
         Self::RestartedUnled,
         Self::AllOrphaned,
+        Self::FailedOver,
         Self::StaleBesideDeath,
         Self::LedgerDeleted,
         Self::LateBudget,
@@ -37,6 +43,7 @@ impl Scenario {
             Self::VanishedUnled => "a pod vanished while nobody led",
             Self::RestartedUnled => "sidecars restarted while nobody led",
             Self::AllOrphaned => "all charges orphaned by a server crash",
+            Self::FailedOver => "PostgreSQL failed over to a standby",
             Self::StaleBesideDeath => "a stale leader beside a death",
             Self::LedgerDeleted => "the ledger was deleted",
             Self::LateBudget => "a pool gets its budget late",
@@ -44,9 +51,21 @@ impl Scenario {
     }
 
     /// Rounds after the end of the faults. The proof of a death (20), twice authentication_timeout and 10 s (20), the second look
-    /// (up to 10), the write and what is divided anew (10).
+    /// (up to 10), the write and what is divided anew (10). After a failover everybody is served by then, and all is divided anew once
+    /// what was left on the old server has ended.
     pub const fn bound(self) -> u64 {
-        60
+        match self {
+            Self::FailedOver => SERVED + LEFT.as_secs(),
+            _ => SERVED,
+        }
+    }
+
+    /// Of so many, since one takes ten times as long.
+    pub const fn seeds(self, seeds: u64) -> u64 {
+        match self {
+            Self::FailedOver => seeds.div_ceil(10),
+            _ => seeds,
+        }
     }
 
     /// The world at the end of the faults.
@@ -94,6 +113,12 @@ impl Scenario {
             }
             Self::AllOrphaned => {
                 world.crash(false);
+            }
+            Self::FailedOver => {
+                if random.chance(50) {
+                    world.die(pod);
+                }
+                world.fail_over(random.chance(50), random.chance(50));
             }
             Self::StaleBesideDeath => {
                 world.stale = world.leader.take();

@@ -1,6 +1,7 @@
 //! A PostgreSQL server and its backends.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use weir::policy::budget::exchange::{Backend, RoleId, Upstream};
@@ -11,6 +12,7 @@ pub const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub struct Server {
     pub started: u64,
+    pub address: SocketAddr,
     last_pid: i32,
     pub rows: BTreeMap<i32, Process>,
 }
@@ -22,8 +24,8 @@ pub struct Process {
 }
 
 impl Server {
-    pub const fn new() -> Self {
-        Self { started: 1, last_pid: 0, rows: BTreeMap::new() }
+    pub fn new() -> Self {
+        Self { started: 100, address: address(1), last_pid: 0, rows: BTreeMap::new() }
     }
 
     pub fn fork(&mut self, attempt: Attempt) -> i32 {
@@ -34,6 +36,14 @@ impl Server {
 
     pub fn crash(&mut self) {
         self.started += 1;
+        self.rows.clear();
+    }
+
+    /// A standby takes over, at an address of its own or at the same; it may have started before or after. What is left on the old
+    /// server nobody can see any more.
+    pub fn fail_over(&mut self, moves: bool, later: bool) {
+        self.started = if later { self.started + 50 } else { self.started - 50 };
+        self.address = address(if moves { 2 } else { 1 });
         self.rows.clear();
     }
 
@@ -80,6 +90,10 @@ impl Server {
         let rows = self.rows.iter().filter(|(_, row)| attempts.contains(&row.attempt));
         rows.map(|(pid, _)| Backend { pid: *pid, started: start(*pid) })
     }
+}
+
+fn address(host: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, host], 5432))
 }
 
 fn start(pid: i32) -> u64 {

@@ -316,6 +316,13 @@ impl World {
         self.pods.iter_mut().for_each(|pod| pod.server_crashed(seen, now));
     }
 
+    pub fn fail_over(&mut self, moves: bool, later: bool) {
+        self.note(format!("PostgreSQL fails over, to another address {moves}, to a later start {later}"));
+        let now = self.now();
+        self.server.fail_over(moves, later);
+        self.pods.iter_mut().for_each(|pod| pod.server_crashed(false, now));
+    }
+
     pub fn living(&self) -> usize {
         self.pods.iter().filter(|pod| pod.lives()).count()
     }
@@ -366,6 +373,13 @@ impl World {
             (grants.held(), grants.remainder(), grants.room(), leader.leader.looker(), leader.leader.targets())
         });
         format!("T, B, doubt {ledger:?}; held, R, room, looker, targets {leads:?}; max/charge/open {}", pods.join(", "))
+    }
+
+    /// Who wants a connection, may have one by the size of the budget, and has none.
+    pub fn unserved(&self) -> Option<usize> {
+        let enough =
+            self.living() as u64 + u64::from(self.spec.budget.reserved().get()) <= self.spec.budget.get().into();
+        self.pods.iter().find(|pod| enough && pod.lives() && pod.wants > 0 && pod.open() == 0).map(|pod| pod.index)
     }
 
     /// Whether everybody has what division says, and the ledger what is needed; else why not.
