@@ -11,8 +11,9 @@ use weir::policy::budget::{BootId, Connections, Epoch};
 use weir::sidecar::charge::Attempt;
 
 use crate::cached::Cached;
+use crate::moves::Wish;
 use crate::pod::{LIMIT, Pod, pool, uid};
-use crate::world::{PODS, Wish, World};
+use crate::world::{PODS, World};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::large_enum_variant, reason = "a state has two, and shares them")]

@@ -39,12 +39,14 @@ mod fair;
 mod leader;
 mod moves;
 mod pod;
+mod steps;
 mod world;
 
 use std::time::{Duration, Instant};
 
 use crate::bounds::{Bounds, Size};
-use crate::world::{Move, World};
+use crate::moves::Move;
+use crate::world::World;
 use stateright::{Checker as _, HasDiscoveries, Model};
 use weir::policy::budget::fault::{Fault, plant};
 

@@ -1,20 +1,83 @@
-//! Which steps there are, and what each does.
+//! The steps, and which of them there are in a state.
 
-use std::hash::Hash;
-use std::sync::LazyLock;
-
-use weir::policy::budget::exchange::{Digest, Document, Sent};
-use weir::policy::budget::ledger::Ledger;
-use weir::policy::budget::{Connections, Epoch};
+use weir::policy::budget::Epoch;
+use weir::policy::budget::exchange::Digest;
 
 use crate::bounds::{Bounds, Trouble};
-use crate::cached::Cached;
 use crate::leader::Leader;
-use crate::pod::{LIMIT, Pod, key, remember, settings, uid};
-use crate::world::{Echo, Late, Move, PODS, Wish, World};
+use crate::pod::LIMIT;
+use crate::world::{PODS, World};
 
-/// Written once: each order has them.
-static SETTINGS: LazyLock<Document> = LazyLock::new(|| settings(LIMIT));
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Move {
+    /// Leader claims the ledger; its write succeeds.
+    Claim(usize),
+    /// Its write is on its way, its outcome unknown.
+    ClaimLate(usize),
+    /// It reads whether it leads.
+    ReadClaim(usize),
+    /// It hears a pod's hello, and asks it.
+    Ask(usize, usize),
+    /// It orders a pod to have so many.
+    Order(usize, usize, u32),
+    /// An answer reaches it.
+    Hear(usize, Digest),
+    /// It writes, and knows that it succeeded (or that another has written).
+    Write(usize, Wish),
+    /// It writes, and nobody knows the outcome.
+    WriteLate(usize, Wish),
+    /// It learns that a pod is dead, and the judge looks.
+    Bury(usize, usize),
+    /// It ends.
+    Stop(usize),
+    /// A late write arrives at the API server.
+    Land(usize),
+    /// A message reaches a pod.
+    Deliver(usize, Digest, Echo),
+    /// It answers what it took before.
+    Answer(usize),
+    /// It opens a connection.
+    Connect(usize),
+    /// It has more than it may, and closes one; its backend lives on.
+    Close(usize),
+    /// It receives a reset for one; its backend lives on.
+    Reset(usize),
+    /// It stops in order.
+    Finish(usize),
+    /// The process is killed, and another starts.
+    Kill(usize),
+    /// Its process is killed, and none starts any more.
+    Die(usize),
+    /// The backend of a socket that is open ends.
+    End(usize),
+    /// All backends end whose sockets are gone.
+    Leave,
+    /// The spec's budget changes.
+    Budget(u32),
+    /// The spec's limit is lowered, or raised again.
+    Limit(u32),
+}
+
+/// What becomes of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Echo {
+    /// The pod answers at once, and the leader hears it at once.
+    Heard,
+    /// It is to come, perhaps never.
+    Late,
+    /// The process is killed when the message is in its journal.
+    Killed,
+}
+
+/// What a leader wants to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wish {
+    /// As much as the budget.
+    All,
+    /// No more than is needed.
+    Least,
+}
 
 pub fn possible(bounds: &Bounds, world: &World, moves: &mut Vec<Move>) {
     let may = |trouble| world.spend(bounds, trouble).is_some();
@@ -78,10 +141,10 @@ fn leader_moves(bounds: &Bounds, world: &World, leader: usize, moves: &mut Vec<M
         return;
     };
     let first = figures.epoch == Epoch::FIRST && world.sent_before > 0;
-    let may_send = if first { world.sent_before + u64::from(bounds.messages_first) } else { bounds.messages.into() };
+    let most = if first { world.sent_before + u64::from(bounds.messages_first) } else { bounds.messages.into() };
     // Where the pods are alike, every path has one that is its mirror image: the first message goes to the first.
     let pods = if world.alike { 1 } else { PODS };
-    let may_send = figures.sent < may_send && world.used.messages < bounds.messages_all;
+    let may_send = figures.sent < most && world.used.messages < bounds.messages_all;
     for pod in (0..pods).filter(|_| may_send) {
         let Some(standing) = figures.pods[pod] else { continue };
         let of = world.figures(pod);
@@ -102,185 +165,4 @@ fn leader_moves(bounds: &Bounds, world: &World, leader: usize, moves: &mut Vec<M
         }
     }
     moves.extend(may(Trouble::Stop).then_some(Move::Stop(leader)));
-}
-
-impl World {
-    pub fn make(&mut self, step: &Move) -> Option<()> {
-        match *step {
-            Move::Claim(leader) => {
-                let id = self.next_claim();
-                let (ledger, at, before) = self.claim(id);
-                self.put(&ledger, at).then_some(())?;
-                self.leaders[leader] = self.read_claim(id, before);
-            }
-            Move::ClaimLate(leader) => {
-                let id = self.next_claim();
-                let (ledger, at, before) = self.claim(id);
-                self.goes_late(Late { ledger, at });
-                self.leaders[leader] = Cached::new(Leader::Claiming { id, before });
-            }
-            Move::ReadClaim(leader) => {
-                let Leader::Claiming { id, before } = *self.leaders[leader] else { return None };
-                self.leaders[leader] = self.read_claim(id, before);
-            }
-            Move::Ask(leader, pod) => {
-                let hello = self.pods[pod].step("hello", Pod::hello)?;
-                let ask = |leader: &mut Leader| {
-                    let grants = leader.leading()?;
-                    grants.hello(&hello).ok()?;
-                    grants.discovery(&uid(pod), key())
-                };
-                let asked = (step, hello.boot, hello.epoch);
-                self.send(leader, asked, ask)?;
-            }
-            Move::Order(leader, pod, want) => {
-                let order = |leader: &mut Leader| {
-                    leader.leading()?.order(&uid(pod), Connections::at_most(want), SETTINGS.clone(), key())
-                };
-                self.send(leader, step, order)?;
-            }
-            Move::Hear(leader, digest) => {
-                let answer = self.answers.step(step, |answers| answers.remove(&digest))?;
-                self.leaders[leader].step(("hear", &answer), |leader| leader.hear(&answer))?;
-            }
-            Move::Write(leader, wish) => {
-                let (ledger, base) = self.write(leader, wish)?;
-                if self.put(&ledger, base) {
-                    self.leaders[leader].step("written", Leader::written);
-                } else {
-                    self.leaders[leader] = Cached::new(Leader::Idle);
-                }
-            }
-            Move::WriteLate(leader, wish) => {
-                let (ledger, at) = self.write(leader, wish)?;
-                self.leaders[leader].step("unknown", |leader| leader.leading().map(|grants| grants.unknown()))?;
-                self.goes_late(Late { ledger, at });
-            }
-            Move::Bury(leader, pod) => {
-                let cleared = self.is_cleared(pod);
-                self.leaders[leader].step((step, cleared), |leader| {
-                    let grants = leader.leading()?;
-                    grants.died(&uid(pod));
-                    if cleared {
-                        grants.ended(&uid(pod));
-                    }
-                    Some(())
-                })?;
-            }
-            Move::Stop(leader) => self.leaders[leader] = Cached::new(Leader::Idle),
-            Move::Land(index) => {
-                let Late { ledger, at } = self.late.step(step, |late| late.remove(index));
-                if self.put(&ledger, at) {
-                    let seen =
-                        |leader: &mut Cached<Leader>| leader.step(("sees", &ledger), |leader| leader.sees(&ledger));
-                    self.leaders.iter_mut().for_each(seen);
-                }
-            }
-            Move::Budget(budget) => self.spec.step(step, |spec| {
-                spec.generation += 1;
-                spec.budget = Connections::at_most(budget);
-            }),
-            Move::Limit(limit) => self.limit = limit,
-            Move::Leave => {
-                let left = self.backends.iter().filter(|backend| self.has_socket(backend)).copied().collect();
-                self.backends = Cached::new(left);
-            }
-            _ => self.make_pod(step)?,
-        }
-        Some(())
-    }
-
-    /// Steps of pods.
-    fn make_pod(&mut self, step: &Move) -> Option<()> {
-        match *step {
-            Move::Deliver(pod, digest, echo) => self.deliver(pod, digest, echo)?,
-            Move::Answer(pod) => {
-                let (digest, answer) = self.pods[pod].step(step, |of| {
-                    let taken = of.process.as_mut()?.waits.take()?;
-                    Some((taken.digest(), of.answer(&taken)?))
-                })?;
-                self.answers.step((digest, &answer), |answers| drop(answers.insert(digest, answer.clone())));
-            }
-            Move::Connect(pod) => {
-                let attempt = self.pods[pod].step(step, Pod::connect)?;
-                self.backends.step((step, attempt), |backends| backends.insert((pod, attempt)));
-            }
-            Move::Close(pod) | Move::Reset(pod) => self.pods[pod].step(step, Pod::lose)?,
-            Move::Finish(pod) => self.pods[pod].step(step, Pod::finish)?,
-            Move::Kill(pod) => self.pods[pod].step(step, |of| of.kill().and_then(|()| of.start(pod)))?,
-            Move::Die(pod) => self.pods[pod].step(step, |pod| {
-                pod.dead = true;
-                pod.kill()
-            })?,
-            Move::End(pod) => {
-                let attempt = self.pods[pod].step(step, |of| {
-                    let attempt = of.open()?;
-                    of.ended(attempt);
-                    Some(attempt)
-                })?;
-                self.backends.step((step, attempt), |backends| backends.remove(&(pod, attempt)));
-            }
-            _ => return None,
-        }
-        Some(())
-    }
-
-    /// What is left once a trouble has happened; `None` where it may not.
-    pub fn spend(&self, bounds: &Bounds, trouble: Trouble) -> Option<[bool; 2]> {
-        let slot = (0..2).find(|slot| bounds.trouble[*slot] == trouble && !self.used.trouble[*slot])?;
-        let mut spent = self.used.trouble;
-        spent[slot] = true;
-        Some(spent)
-    }
-
-    const fn next_claim(&mut self) -> u64 {
-        self.used.epochs += 1;
-        self.used.epochs as u64
-    }
-
-    fn goes_late(&mut self, late: Late) {
-        self.late.step(("goes", &late), |on_their_way| on_their_way.push(late.clone()));
-    }
-
-    fn send(&mut self, leader: usize, step: impl Hash, send: impl FnOnce(&mut Leader) -> Option<Sent>) -> Option<()> {
-        let digest = self.leaders[leader].step(step, |leader| send(leader).as_ref().map(remember))?;
-        self.used.messages += 1;
-        self.sent.step(("send", digest), |sent| sent.insert(digest));
-        Some(())
-    }
-
-    fn write(&mut self, leader: usize, wish: Wish) -> Option<(Cached<Ledger>, u8)> {
-        let plan = self.plan(wish);
-        self.used.writes += 1;
-        self.leaders[leader].step(("write", &plan), |leader| leader.write(&plan))
-    }
-
-    fn deliver(&mut self, pod: usize, digest: Digest, echo: Echo) -> Option<()> {
-        let answer = self.pods[pod].step((digest, echo), |of| {
-            let taken = of.take(digest)?;
-            match echo {
-                Echo::Heard => Some(of.answer(&taken)),
-                Echo::Late => {
-                    of.process.as_mut()?.waits = Some(taken);
-                    Some(None)
-                }
-                Echo::Killed => {
-                    of.kill()?;
-                    of.start(pod)?;
-                    Some(None)
-                }
-            }
-        })?;
-        if let Some(answer) = answer {
-            for leader in &mut self.leaders {
-                // It hears what it asked last; else the answer is lost.
-                let hear = |leader: &mut Leader| {
-                    let asked = leader.grants().is_some_and(|grants| grants.epoch() == answer.epoch);
-                    asked.then(|| leader.hear(&answer)).flatten()
-                };
-                leader.step(("hears", &answer), hear);
-            }
-        }
-        Some(())
-    }
 }

@@ -11,6 +11,7 @@ use weir::sidecar::charge::Attempt;
 use crate::bounds::{Bounds, Trouble};
 use crate::cached::Cached;
 use crate::leader::{self, Leader};
+use crate::moves::{Echo, Move, Wish};
 use crate::pod::{self, LIMIT, Pod, uid};
 
 pub const PODS: usize = 2;
@@ -58,77 +59,6 @@ pub struct Late {
     pub ledger: Cached<Ledger>,
     /// The resourceVersion that it is good for.
     pub at: u8,
-}
-
-/// One step.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Move {
-    /// Leader claims the ledger; its write succeeds.
-    Claim(usize),
-    /// Its write is on its way, its outcome unknown.
-    ClaimLate(usize),
-    /// It reads whether it leads.
-    ReadClaim(usize),
-    /// It hears a pod's hello, and asks it.
-    Ask(usize, usize),
-    /// It orders a pod to have so many.
-    Order(usize, usize, u32),
-    /// An answer reaches it.
-    Hear(usize, Digest),
-    /// It writes, and knows that it succeeded (or that another has written).
-    Write(usize, Wish),
-    /// It writes, and nobody knows the outcome.
-    WriteLate(usize, Wish),
-    /// It learns that a pod is dead, and the judge looks.
-    Bury(usize, usize),
-    /// It ends.
-    Stop(usize),
-    /// A late write arrives at the API server.
-    Land(usize),
-    /// A message reaches a pod.
-    Deliver(usize, Digest, Echo),
-    /// It answers what it took before.
-    Answer(usize),
-    /// It opens a connection.
-    Connect(usize),
-    /// It has more than it may, and closes one; its backend lives on.
-    Close(usize),
-    /// It receives a reset for one; its backend lives on.
-    Reset(usize),
-    /// It stops in order.
-    Finish(usize),
-    /// The process is killed, and another starts.
-    Kill(usize),
-    /// Its process is killed, and none starts any more.
-    Die(usize),
-    /// The backend of a socket that is open ends.
-    End(usize),
-    /// All backends end whose sockets are gone.
-    Leave,
-    /// The spec's budget changes.
-    Budget(u32),
-    /// The spec's limit is lowered, or raised again.
-    Limit(u32),
-}
-
-/// What becomes of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Echo {
-    /// The pod answers at once, and the leader hears it at once.
-    Heard,
-    /// It is to come, perhaps never.
-    Late,
-    /// The process is killed when the message is in its journal.
-    Killed,
-}
-
-/// What a leader wants to write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Wish {
-    /// As much as the budget.
-    All,
-    /// No more than is needed.
-    Least,
 }
 
 impl World {
