@@ -11,8 +11,11 @@
 
 use std::time::Duration;
 
-use crate::policy::budget::exchange::{self, Answer, Boot, Document, Fence, PoolName, Refusal, Report, Verified};
+use crate::policy::budget::exchange::{
+    self, Answer, Backends, Boot, Document, Fence, PoolName, Refusal, Report, Verified,
+};
 use crate::policy::budget::{BootId, Connections, PodUid};
+use crate::sidecar::charge::Incarnation;
 use crate::sidecar::journal::{Account, History, JournalError, SettingsText, Store, Taken};
 
 /// What this boot may hold.
@@ -132,16 +135,21 @@ impl Holder {
         Ok(told)
     }
 
-    /// What is said to a message that was taken. `figures` are those of the pool; what is granted and charged is filled in.
-    pub fn answer<S: Store>(&self, to: &exchange::Taken, account: &Account<S>, figures: Report) -> Answer {
+    /// What is said to a message that was taken. `figures` are those of the pool, with the server in use; what is granted, charged and
+    /// listed is filled in, as of one moment.
+    pub fn answer<S: Store>(&self, to: &exchange::Taken, account: &Account<S>, figures: &Report) -> Answer {
         let charges = account.charges();
+        let server =
+            figures.upstream.map(|upstream| Incarnation { system: upstream.system, started: upstream.started });
+        let backends = Backends::new(server.into_iter().flat_map(|server| charges.backends(server)));
         let report = Report {
             grant: self.grant,
             limit: self.limit,
             charge: Connections::at_most(charges.charged()),
             unconfirmed: Connections::at_most(charges.unconfirmed()),
             incomplete: self.incomplete,
-            ..figures
+            backends,
+            ..*figures
         };
         self.exchange.answer(to, report)
     }
@@ -174,3 +182,6 @@ fn told(history: &History) -> Option<Document> {
 fn limit(settings: &Document) -> Connections {
     Connections::at_most(settings.settings().limits.max)
 }
+
+#[cfg(test)]
+mod tests;

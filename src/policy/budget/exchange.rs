@@ -66,10 +66,6 @@
 //! A reply key is a pool's, not a pod's. A pod can speak as another of its pool, and so can who may read pods in that namespace.
 //! Nobody else can, whatever address he has got.
 //!
-//! A hello answers no question of the asker, so it may be an old one, said again by anyone who once asked for it. A leader may
-//! then send to a boot that is not there any more. No answer comes, so nothing is released; but a pod may be named, and a grant
-//! be held for it, for that.
-//!
 //! A report names one upstream. What a pod is charged with at others is in its charge, and is not listed: [`Report::unlisted`].
 //! The role's name is known by 8 bytes of its SHA-256.
 
@@ -104,7 +100,7 @@ pub use reply::{ReplyKey, ReplyKeys};
 pub use statement::{Fence, Order, STATEMENT_MAX, Sent, Statement, Verified};
 pub use taken::{Accepted, LastRecord, Taken};
 pub use upstream::{RoleId, Upstream};
-pub use words::{BootId, Digest, Epoch, KeyId, Nonce, PodUid, PoolName, Sequence};
+pub use words::{BootId, Challenge, Digest, Epoch, KeyId, Nonce, PodUid, PoolName, Sequence};
 
 #[cfg(test)]
 pub(super) mod tests;

@@ -44,9 +44,11 @@ impl Charges {
         if self.last_look.replace(now).is_some() {
             self.look_interval = (self.look_interval * 2).min(LOOK_INTERVAL_MAX);
         }
-        // That the server answers may be enough.
+        // That the server answers may be enough: for those that it replaced, and with a budget for those that were left elsewhere.
         let replaced = self.replaced(address);
-        let useful = !asked.is_empty() || self.books.values().any(replaced);
+        let left =
+            |charge: &super::Charge| self.budgeted && charge.life != Life::Open && !charge.may_be_on(address, server);
+        let useful = !asked.is_empty() || self.books.values().any(|charge| replaced(charge) || left(charge));
         let event = self.happened();
         useful.then(|| Look::new(via, asked, now, event))
     }

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Attempt, Charge, Charges, Incarnation, Life};
+use crate::policy::budget::exchange::Backend as Listed;
 
 /// A server that did not answer for so long, while another did, is not the pool's any more. A primary that was replaced comes back
 /// as another run of itself; one that flaps does so sooner.
@@ -66,6 +67,15 @@ impl Charges {
     pub fn release(&mut self, attempt: Attempt) {
         self.kept.remove(&attempt);
         self.recount();
+    }
+
+    /// The backends at `server` that are charged and of which pid and start are known.
+    pub fn backends(&self, server: Incarnation) -> impl Iterator<Item = Listed> {
+        let there = self.books.values().filter(move |charge| charge.identified && charge.server == Some(server));
+        there.filter_map(|charge| {
+            let backend = charge.backend?;
+            Some(Listed { pid: backend.pid, started: backend.started? })
+        })
     }
 
     /// Ends what was lost on servers that are not the pool's any more. Returns it.

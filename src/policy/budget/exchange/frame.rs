@@ -62,7 +62,8 @@ pub(super) const TIMEOUT: Tag = Tag(23, "timeout");
 pub(super) const INVISIBLE: Tag = Tag(24, "invisible");
 pub(super) const CUT: Tag = Tag(25, "cut");
 pub(super) const ROWS: Tag = Tag(26, "rows");
-const LAST: u8 = 26;
+pub(super) const CHALLENGE: Tag = Tag(27, "challenge");
+const LAST: u8 = 27;
 
 /// Fields of newer writers that a reader may overlook, as they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

@@ -1,11 +1,11 @@
 //! What a boot says of itself to anyone who asks.
 //!
-//! Its MAC shows that a pod of the pool said so once. Who asked it can say it again, from another address and at another time, so it
-//! tells whom to talk to, and proves nothing else: the leader never adopts an epoch from a hello. A higher one than its own is a
-//! reason to read the ledger again.
+//! Its MAC shows that a pod of the pool said so, and the challenge that it was said to this asker, now. It tells whom to talk to, and
+//! proves nothing else: the leader never adopts an epoch from a hello. A higher one than its own is a reason to read the ledger
+//! again.
 
-use super::frame::{self, BOOT, EPOCH, Fields, KEYS, Kind, NONCE, POD, SPOKEN, Unknown, Writer};
-use super::{BootId, Epoch, KeyId, Nonce, PodUid, Refusal, ReplyKey, ReplyKeys};
+use super::frame::{self, BOOT, CHALLENGE, EPOCH, Fields, KEYS, Kind, NONCE, POD, SPOKEN, Unknown, Writer};
+use super::{BootId, Challenge, Epoch, KeyId, Nonce, PodUid, Refusal, ReplyKey, ReplyKeys};
 
 /// Longest hello: below 800 bytes of our own, [`super::UNKNOWN_MAX`] of later builds'.
 pub const HELLO_MAX: usize = 8 * 1024;
@@ -32,8 +32,8 @@ pub struct Hello {
 }
 
 impl Hello {
-    /// Its bytes.
-    pub fn encode(&self, key: &ReplyKey) -> Vec<u8> {
+    /// Its bytes, for the one who asked with `challenge`.
+    pub fn encode(&self, challenge: Challenge, key: &ReplyKey) -> Vec<u8> {
         let keys: Vec<_> = self.keys.iter().take(KEYS_MAX).flat_map(|id| id.0).collect();
         let plain = Writer::new(Kind::Hello)
             .field(POD, self.pod.as_str().as_bytes())
@@ -42,28 +42,32 @@ impl Hello {
             .optional(EPOCH, self.epoch.map(|epoch| epoch.get().to_be_bytes()).as_ref().map(<[u8; 8]>::as_slice))
             .field(SPOKEN, &[self.protocol])
             .field(KEYS, &keys)
+            .field(CHALLENGE, &challenge.0)
             .finish(&self.unknown);
         key.seal(plain)
     }
 
-    /// Reads it; `pod` is whom the asker wanted to reach, and `keys` are those of its pool.
-    pub fn decode(bytes: &[u8], pod: &PodUid, keys: &ReplyKeys) -> Result<Self, Refusal> {
+    /// Reads it; `challenge` is what it was asked with, `pod` whom the asker wanted to reach, and `keys` are those of its pool.
+    pub fn decode(bytes: &[u8], challenge: Challenge, pod: &PodUid, keys: &ReplyKeys) -> Result<Self, Refusal> {
         let (_, rest) = frame::open(bytes, HELLO_MAX, &[Kind::Hello])?;
         let mut fields = Fields(keys.verify(bytes, rest)?);
-        let hello = Self {
-            pod: fields.required(POD, |value| PodUid::new(frame::text(value)?))?,
-            boot: BootId(fields.required(BOOT, frame::array)?),
-            nonce: Nonce(fields.required(NONCE, frame::array)?),
-            epoch: fields
-                .optional(EPOCH)?
-                .map(|value| frame::u64(value).and_then(Epoch::new).ok_or(EPOCH.malformed()))
-                .transpose()?,
-            protocol: fields
-                .required(SPOKEN, |value| frame::array(value).map(u8::from_be_bytes).filter(|spoken| *spoken > 0))?,
-            keys: fields.required(KEYS, key_ids)?,
-            unknown: fields.unknown()?,
-        };
-        if hello.pod == *pod { Ok(hello) } else { Err(Refusal::OtherPod) }
+        let pod_said = fields.required(POD, |value| PodUid::new(frame::text(value)?))?;
+        let boot = BootId(fields.required(BOOT, frame::array)?);
+        let nonce = Nonce(fields.required(NONCE, frame::array)?);
+        let epoch = fields.optional(EPOCH)?;
+        let epoch = epoch.map(|value| frame::u64(value).and_then(Epoch::new).ok_or(EPOCH.malformed())).transpose()?;
+        let spoken = |value| frame::array(value).map(u8::from_be_bytes).filter(|spoken| *spoken > 0);
+        let protocol = fields.required(SPOKEN, spoken)?;
+        let keys = fields.required(KEYS, key_ids)?;
+        let repeated = Challenge(fields.required(CHALLENGE, frame::array)?);
+        let unknown = fields.unknown()?;
+        if repeated != challenge {
+            return Err(Refusal::OtherChallenge);
+        }
+        if pod_said != *pod {
+            return Err(Refusal::OtherPod);
+        }
+        Ok(Self { pod: pod_said, boot, nonce, epoch, protocol, keys, unknown })
     }
 }
 

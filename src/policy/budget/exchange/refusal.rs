@@ -39,6 +39,9 @@ pub enum Refusal {
     /// The first of a leader without a fresh nonce, or any with one that is not fresh.
     #[error("without a fresh nonce")]
     StaleNonce,
+    /// A hello that was said to another asker, or at another time.
+    #[error("in answer to another challenge")]
+    OtherChallenge,
     /// An answer of a boot that follows another leader.
     #[error("of a boot that follows another leader")]
     OtherEpoch,
@@ -63,6 +66,7 @@ impl Refusal {
             Self::LowerEpoch => "LowerEpoch",
             Self::OldSequence => "OldSequence",
             Self::StaleNonce => "StaleNonce",
+            Self::OtherChallenge => "OtherChallenge",
             Self::OtherEpoch => "OtherEpoch",
             Self::OtherStatement => "OtherStatement",
         }

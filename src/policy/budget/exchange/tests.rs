@@ -163,6 +163,8 @@ fn looked() -> Looked {
     Looked { pod, boot, digest, sighting, unknown: Unknown::default() }
 }
 
+const CHALLENGE: Challenge = Challenge([0xc4; 16]);
+
 fn hello() -> Hello {
     Hello {
         pod: pod(),

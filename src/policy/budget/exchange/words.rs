@@ -21,6 +21,10 @@ pub struct BootId(pub [u8; 16]);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Nonce(pub [u8; 16]);
 
+/// What the asker of a hello made up: the hello that repeats it was made after it was asked for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Challenge(pub [u8; 16]);
+
 /// SHA-256 of a message, signature included.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub [u8; 32]);
@@ -143,7 +147,7 @@ macro_rules! hexadecimal {
     )*};
 }
 
-hexadecimal!(BootId, Nonce, Digest, KeyId, super::RoleId);
+hexadecimal!(BootId, Nonce, Challenge, Digest, KeyId, super::RoleId);
 
 #[cfg(test)]
 mod tests {

@@ -70,6 +70,22 @@ fn what_was_lost_ends_a_minute_after_its_server_was_left() {
 }
 
 #[test]
+fn a_pod_that_opens_nothing_asks_for_the_sake_of_what_it_left_elsewhere() {
+    let mut charges = budgeted(4);
+    let lost = connect(&mut charges, 1, SERVER, seconds(0));
+    charges.lost(lost, seconds(0));
+    let via = connect(&mut charges, 2, OTHER, seconds(1));
+    let mut ended = vec![];
+    for second in 2..80 {
+        if let Some(look) = charges.look(via, seconds(second)) {
+            let answer = Answer { incarnation: OTHER, ..answer(&[]) };
+            ended.extend(charges.looked(&look, &answer, seconds(second)));
+        }
+    }
+    assert_eq!((ended, charges.unconfirmed()), (vec![lost], 0));
+}
+
+#[test]
 fn a_server_that_answers_again_or_that_others_are_open_on_was_not_left() {
     for open in [true, false] {
         let mut charges = budgeted(4);

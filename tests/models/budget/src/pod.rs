@@ -144,7 +144,7 @@ impl Pod {
         if *finishing {
             holder.finish(taken, account).ok()?;
         }
-        Some(holder.answer(taken, account, Report::default()))
+        Some(holder.answer(taken, account, &Report::default()))
     }
 
     pub fn finish(&mut self) -> Option<()> {

@@ -50,10 +50,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn as_a_hello(bytes in sealed(1, &hello().encode(&reply_key()))) {
-        if let Ok(read) = Hello::decode(&bytes, &pod(), &reply_keys()) {
+    fn as_a_hello(bytes in sealed(1, &hello().encode(CHALLENGE, &reply_key()))) {
+        if let Ok(read) = Hello::decode(&bytes, CHALLENGE, &pod(), &reply_keys()) {
             prop_assert!(kept(&read.unknown, None) <= bytes.len());
-            prop_assert_eq!(read.encode(&reply_key()), bytes);
+            prop_assert_eq!(read.encode(CHALLENGE, &reply_key()), bytes);
         }
     }
 
@@ -73,10 +73,10 @@ proptest! {
     }
 
     #[test]
-    fn as_what_a_pod_says(bytes in anything(1, hello().encode(&reply_key())).prop_union(anything(4, answer(Said::Report(report())).encode(&reply_key())))) {
+    fn as_what_a_pod_says(bytes in anything(1, hello().encode(CHALLENGE, &reply_key())).prop_union(anything(4, answer(Said::Report(report())).encode(&reply_key())))) {
         // None but those that were sealed.
-        if Hello::decode(&bytes, &pod(), &reply_keys()).is_ok() {
-            prop_assert_eq!(bytes, hello().encode(&reply_key()));
+        if Hello::decode(&bytes, CHALLENGE, &pod(), &reply_keys()).is_ok() {
+            prop_assert_eq!(bytes, hello().encode(CHALLENGE, &reply_key()));
         } else if Answer::decode(&bytes, &reply_keys()).is_ok() {
             prop_assert_eq!(bytes, answer(Said::Report(report())).encode(&reply_key()));
         }

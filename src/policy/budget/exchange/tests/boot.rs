@@ -113,5 +113,5 @@ fn a_hello_names_the_newest_of_many_keys() {
     let many: Vec<_> = (0..=u8::MAX).map(|byte| [byte; 32]).collect();
     let hello = boot().hello(ms(0), [1; 16], &Keys::new(many));
     assert_eq!((hello.keys.len(), hello.keys.last()), (KEYS_MAX, Some(&KeyId::of(&[u8::MAX; 32]))));
-    assert_eq!(Hello::decode(&hello.encode(&reply_key()), &pod(), &reply_keys()), Ok(hello));
+    assert_eq!(Hello::decode(&hello.encode(CHALLENGE, &reply_key()), CHALLENGE, &pod(), &reply_keys()), Ok(hello));
 }

@@ -20,12 +20,12 @@ fn no_bit_of_a_signed_message_may_change() {
 #[test]
 fn no_bit_of_what_a_pod_says_may_change() {
     let (hello, report, last) = (hello(), answer(Said::Report(report())), answer(Said::Final));
-    let all = [hello.encode(&reply_key()), report.encode(&reply_key()), last.encode(&reply_key())];
+    let all = [hello.encode(CHALLENGE, &reply_key()), report.encode(&reply_key()), last.encode(&reply_key())];
     for good in all.into_iter().chain([looked().encode(&reply_key())]) {
         for bit in 0..good.len() * 8 {
             let mut bytes = good.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert!(Hello::decode(&bytes, &pod(), &reply_keys()).is_err(), "bit {bit}");
+            assert!(Hello::decode(&bytes, CHALLENGE, &pod(), &reply_keys()).is_err(), "bit {bit}");
             assert!(Answer::decode(&bytes, &reply_keys()).is_err(), "bit {bit}");
             assert!(Looked::decode(&bytes, &reply_keys()).is_err(), "bit {bit}");
         }
@@ -36,9 +36,10 @@ fn no_bit_of_what_a_pod_says_may_change() {
 fn no_part_of_a_message_is_a_message() {
     let keys = keys();
     let signed = statement().sign(&key(1).0).bytes;
-    let (hello, answer) = (hello().encode(&reply_key()), answer(Said::Report(report())).encode(&reply_key()));
+    let (hello, answer) =
+        (hello().encode(CHALLENGE, &reply_key()), answer(Said::Report(report())).encode(&reply_key()));
     assert!((0..signed.len()).all(|end| Verified::open(&signed[..end], &keys).is_err()));
-    assert!((0..hello.len()).all(|end| Hello::decode(&hello[..end], &pod(), &reply_keys()).is_err()));
+    assert!((0..hello.len()).all(|end| Hello::decode(&hello[..end], CHALLENGE, &pod(), &reply_keys()).is_err()));
     let (look, looked) = (look().sign(&key(1).0).bytes, looked().encode(&reply_key()));
     assert!((0..look.len()).all(|end| VerifiedLook::open(&look[..end], &keys).is_err()));
     assert!((0..looked.len()).all(|end| Looked::decode(&looked[..end], &reply_keys()).is_err()));
@@ -113,9 +114,9 @@ fn what_newer_builds_add_is_kept_as_it_is() {
     let read = Answer::decode(&bytes, &reply_keys()).unwrap();
     assert_eq!((read.unknown.as_bytes(), read.encode(&reply_key())), (&extra[..], bytes));
 
-    let bytes = reply_key().seal([unsealed(&hello().encode(&reply_key())), extra.clone()].concat());
-    let read = Hello::decode(&bytes, &pod(), &reply_keys()).unwrap();
-    assert_eq!((read.unknown.as_bytes(), read.encode(&reply_key())), (&extra[..], bytes));
+    let bytes = reply_key().seal([unsealed(&hello().encode(CHALLENGE, &reply_key())), extra.clone()].concat());
+    let read = Hello::decode(&bytes, CHALLENGE, &pod(), &reply_keys()).unwrap();
+    assert_eq!((read.unknown.as_bytes(), read.encode(CHALLENGE, &reply_key())), (&extra[..], bytes));
 }
 
 #[test]
@@ -149,7 +150,7 @@ fn the_largest_of_each_kind_fits_its_cap() {
     assert!(full.bytes.len() + UNKNOWN_MAX <= LOOK_MAX);
 
     let full = Hello { pod, keys: vec![KeyId([0; 8]); KEYS_MAX], ..hello() };
-    assert!(full.encode(&reply_key()).len() + UNKNOWN_MAX <= HELLO_MAX);
+    assert!(full.encode(CHALLENGE, &reply_key()).len() + UNKNOWN_MAX <= HELLO_MAX);
 }
 
 proptest! {
@@ -228,6 +229,6 @@ proptest! {
     fn hellos_come_back(epoch: Option<u64>, protocol in 1u8.., keys in prop::collection::vec(any::<[u8; 8]>(), 0..KEYS_MAX)) {
         let keys = keys.into_iter().map(KeyId).collect();
         let hello = Hello { epoch: epoch.and_then(Epoch::new), protocol, keys, ..hello() };
-        prop_assert_eq!(Hello::decode(&hello.encode(&reply_key()), &pod(), &reply_keys()), Ok(hello));
+        prop_assert_eq!(Hello::decode(&hello.encode(CHALLENGE, &reply_key()), CHALLENGE, &pod(), &reply_keys()), Ok(hello));
     }
 }

@@ -12,7 +12,7 @@ fn same(bytes: &[u8], kept: &str) {
 
 #[test]
 fn hello_stays() {
-    same(&hello().encode(&reply_key()), include_str!("../golden/hello.hex"));
+    same(&hello().encode(CHALLENGE, &reply_key()), include_str!("../golden/hello.hex"));
 }
 
 #[test]

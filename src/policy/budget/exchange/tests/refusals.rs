@@ -56,7 +56,7 @@ fn a_boot_says_why_it_refuses() {
         ("another protocol", b"GET / HTTP/1.1\r\n\r\n".to_vec(), Malformed("header")),
         ("version 0", raw(&|b| b[4] = 0), UnsupportedVersion),
         ("version 2", raw(&|b| b[4] = 2), UnsupportedVersion),
-        ("a hello", hello().encode(&reply_key()), Malformed("kind")),
+        ("a hello", hello().encode(CHALLENGE, &reply_key()), Malformed("kind")),
         ("an answer", answer(Said::Final).encode(&reply_key()), Malformed("kind")),
         ("no signature", plain[..60].to_vec(), Malformed("signature")),
         ("a key that the pod lacks", good.sign(&key(3).0).bytes, UnknownKey),
@@ -161,9 +161,10 @@ fn a_leader_says_why_it_refuses() {
         Ok(late),
         "what is late is known by what it answers"
     );
-    let hello = hello().encode(&reply_key());
-    assert_eq!(Hello::decode(&hello, &PodUid::new("x").unwrap(), &keys), Err(OtherPod));
-    assert_eq!(Hello::decode(&[0; HELLO_MAX + 1], &pod(), &keys), Err(Oversized));
+    let hello = hello().encode(CHALLENGE, &reply_key());
+    assert_eq!(Hello::decode(&hello, CHALLENGE, &PodUid::new("x").unwrap(), &keys), Err(OtherPod));
+    assert_eq!(Hello::decode(&hello, Challenge([2; 16]), &pod(), &keys), Err(Refusal::OtherChallenge));
+    assert_eq!(Hello::decode(&[0; HELLO_MAX + 1], CHALLENGE, &pod(), &keys), Err(Oversized));
 }
 
 /// Another tenant's pod that got the address, and holds what was sent there.
@@ -176,10 +177,10 @@ fn a_stranger_at_a_pods_address_can_say_nothing() {
     let huge = Hello { epoch: Some(epoch(u64::MAX - 1)), ..hello() };
     for key in [ReplyKey::derive(&SECRETS[1], &tenant), retired, ReplyKey::new([0; 32])] {
         assert_eq!(Answer::verify(&sent, &good.encode(&key), &keys), Err(Forged));
-        assert_eq!(Hello::decode(&huge.encode(&key), &pod(), &keys), Err(Forged));
+        assert_eq!(Hello::decode(&huge.encode(CHALLENGE, &key), CHALLENGE, &pod(), &keys), Err(Forged));
         // No field is read first.
         assert_eq!(Answer::verify(&sent, &key.seal(b"weir\x01\x05".to_vec()), &keys), Err(Forged));
-        assert_eq!(Hello::decode(&key.seal(b"weir\x01\x01".to_vec()), &pod(), &keys), Err(Forged));
+        assert_eq!(Hello::decode(&key.seal(b"weir\x01\x01".to_vec()), CHALLENGE, &pod(), &keys), Err(Forged));
     }
     // What one kind of message proves another doesn't.
     let mut made_final = Answer { said: Said::Report(report()), ..good.clone() }.encode(&reply_key());

@@ -100,7 +100,7 @@ impl Pod {
         let process = self.process.as_mut()?;
         let message = Verified::open(&sent.bytes, keys()).expect("our own key signed it");
         let taken = process.holder.take(now, message, &mut process.account).ok()?;
-        Some(process.holder.answer(&taken, &process.account, figures))
+        Some(process.holder.answer(&taken, &process.account, &figures))
     }
 
     fn figures(&self) -> Report {
