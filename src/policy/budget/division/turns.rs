@@ -100,6 +100,7 @@ pub(super) fn take<'a>(free: u32, pods: impl Iterator<Item = &'a Pod>, now: Dura
     let taken: u64 = taken.sum();
     let mut there = u64::from(free).saturating_sub(taken);
     let too_many = taken > u64::from(free);
+    let mut passed_over = false;
     let mut turns: Vec<(usize, Turn)> = ranked
         .into_iter()
         .enumerate()
@@ -111,11 +112,15 @@ pub(super) fn take<'a>(free: u32, pods: impl Iterator<Item = &'a Pod>, now: Dura
                 Turn::Seated { .. } if place < seats => turn,
                 Turn::Seated { .. } if pod.demand.wanted() > 0 => Turn::Queued { since: now },
                 Turn::Seated { .. } => Turn::Away,
-                _ if place < seats && needs <= there => {
+                _ if place < seats && needs <= there && !passed_over => {
                     there -= needs;
                     Turn::Seated { since: None }
                 }
-                waits => waits,
+                waits => {
+                    // Nobody overtakes, not even by what he still holds: it is on its way to this one.
+                    passed_over |= matches!(waits, Turn::Queued { .. });
+                    waits
+                }
             };
             (index, turn)
         })

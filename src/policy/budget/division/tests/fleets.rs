@@ -73,6 +73,36 @@ fn where_there_are_too_many_those_that_leave_do_not_come_back_before_they_left()
 }
 
 #[test]
+fn those_that_still_hold_their_last_connection_do_not_overtake_one_that_waits() {
+    // Three connections, all taken, and one more that waits. What is given back is there a round later.
+    let mut pods = vec![Pod { demand: wants(1, 3, 5000), ..pod(20, 5, 1) }; 4];
+    pods[3].outstanding = Connections::NONE;
+    let (mut told, mut last) = ([1; 4], [0; 4]);
+    for second in 0..60 {
+        let shares = divide(&fleet(4, 0, &pods), NOW + Duration::from_secs(second));
+        let used: u32 = pods.iter().map(|pod| pod.outstanding.get()).sum();
+        let mut free = 3 - used;
+        for (index, (pod, share)) in pods.iter_mut().zip(&shares).enumerate() {
+            pod.memory = share.memory;
+            let asked = share.target.get();
+            match (told[index], asked, pod.outstanding.get()) {
+                (0, 0, 1) => pod.outstanding = Connections::NONE,
+                (_, 1, 0) if free > 0 => {
+                    free -= 1;
+                    pod.outstanding = Connections::at_most(1);
+                }
+                _ => {}
+            }
+            told[index] = asked;
+            if pod.outstanding.get() == 1 {
+                last[index] = second;
+            }
+        }
+        assert!(last.iter().all(|last| second - last <= 12), "{second}: {last:?}");
+    }
+}
+
+#[test]
 fn two_connections_for_two_that_wait_and_three_idle() {
     let mut rounds = Rounds::new(3, vec![pod(20, 5, 0); 5]);
     rounds.seconds(3);
