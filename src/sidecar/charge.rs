@@ -28,16 +28,18 @@
 mod ask;
 mod attempt;
 mod budget;
+mod heard;
 mod look;
 mod looking;
 mod server;
+mod stranded;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use attempt::{Attempt, Backend, Left};
-pub use budget::LEFT;
+pub use heard::LEFT;
 pub use look::{Answer, Identity, Look, LookError, Row, identify, identify_without_system};
 pub use looking::LOOKING_INTERVAL;
 pub use server::Incarnation;
@@ -46,6 +48,7 @@ pub use crate::policy::budget::BootId;
 use crate::policy::budget::fault::{Fault, planted};
 
 use self::attempt::{Charge, Life};
+use self::heard::Heard;
 use self::server::Servers;
 
 /// Between the answer of a look that missed a backend and the next one that may confirm it.
@@ -71,6 +74,7 @@ pub struct Charges {
     budgeted: bool,
     counts: Counts,
     servers: Servers,
+    heard: Vec<Heard>,
     served: Vec<SocketAddr>,
     authentication_timeout: Option<Duration>,
     last_looking: Option<Duration>,
@@ -106,6 +110,7 @@ impl Charges {
             budgeted: false,
             counts: Counts::default(),
             servers: Servers::default(),
+            heard: Vec::new(),
             served: Vec::new(),
             authentication_timeout: None,
             last_looking: None,
@@ -120,7 +125,8 @@ impl Charges {
     pub fn inherit(&mut self, left: impl IntoIterator<Item = Left>, now: Duration) {
         for left in left {
             if let Some(server) = left.server {
-                self.servers.known_before(left.address, server, now);
+                self.servers.known_before(left.address, server);
+                self.hear(server, None, now);
             }
             let charge = Charge {
                 address: left.address,
@@ -144,14 +150,6 @@ impl Charges {
     /// Another limit is in force. Nothing is ended here; [`Charges::begin`] refuses until enough has ended.
     pub fn limit(&mut self, limit: u32) {
         self.limit = limit;
-    }
-
-    /// The addresses that the URL leads to now, after each look-up. Without a budget unconfirmed charges on other servers are
-    /// stranded, and count again when their address comes back.
-    pub fn serve(&mut self, addresses: &[SocketAddr], now: Duration) {
-        addresses.clone_into(&mut self.served);
-        self.strand(now);
-        self.recount();
     }
 
     /// Before connect(): the permission, or `None` when as much is charged as may be.
@@ -214,17 +212,20 @@ impl Charges {
     /// The connection answered [`identify`]. Returns what that frees: the charges of an incarnation that this one replaced, and of
     /// a backend that had the same pid, which a living process can't.
     pub fn identified(&mut self, attempt: Attempt, identity: Identity, now: Duration) -> Vec<Attempt> {
+        let incarnation = self.servers.as_known(identity.incarnation);
         let Some(charge) = self.books.get_mut(&attempt) else { return Vec::new() };
-        charge.server = Some(identity.incarnation);
+        charge.server = Some(incarnation);
         let pid = charge.backend.as_mut().map(|backend| {
             backend.started = Some(identity.backend_started);
             backend.pid
         });
         let (address, begun) = (charge.address, charge.begun);
-        let mut freed = self.answered(address, begun, identity.incarnation, identity.authentication_timeout, now);
+        self.hear(incarnation, None, now);
+        let mut freed = self.answered(address, begun, incarnation, identity.authentication_timeout, now);
+        let budgeted = self.budgeted;
         let same = |charge: &Charge| {
             charge.life != Life::Open
-                && charge.server == Some(identity.incarnation)
+                && (if budgeted { charge.told() } else { charge.server }) == Some(incarnation)
                 && charge.backend.is_some_and(|backend| Some(backend.pid) == pid)
         };
         freed.extend(self.free(same));
@@ -336,12 +337,15 @@ impl Charges {
         // A reload may have lowered it since an attempt began.
         self.authentication_timeout = Some(self.authentication_timeout.map_or(timeout, |known| known.max(timeout)));
         let event = self.happened();
-        self.servers.answered(address, incarnation, asked, event, now);
-        for charge in self.books.values_mut().filter(|charge| charge.address == address) {
-            charge.bound(incarnation, asked);
-        }
-        let mut freed = self.free(self.replaced(address));
-        freed.extend(self.leave(now));
+        self.servers.answered(address, incarnation, asked, event);
+        let freed = if self.budgeted {
+            self.leave()
+        } else {
+            for charge in self.books.values_mut().filter(|charge| charge.address == address) {
+                charge.bound(incarnation, asked);
+            }
+            self.free(self.replaced(address))
+        };
         let books = &self.books;
         self.servers.forget_all_but(|address, incarnation| {
             let concerned =
@@ -353,14 +357,14 @@ impl Charges {
     }
 
     /// Which charges were left on an incarnation that another one replaced at this address. None while a socket to theirs is open
-    /// or while several servers share the address.
+    /// or while several servers share the address, nor with a budget.
     fn replaced(&self, address: SocketAddr) -> impl Fn(&Charge) -> bool + use<> {
         let open = self.books.values().filter(|charge| charge.address == address && charge.life == Life::Open);
         let alive: Vec<_> = open.filter_map(|charge| charge.server).collect();
         let lost = self.books.values().filter(|charge| charge.address == address && charge.life != Life::Open);
         let gone: Vec<_> = lost
             .filter_map(|charge| charge.server)
-            .filter(|server| self.servers.replaced(address, *server, self.budgeted) && !alive.contains(server))
+            .filter(|server| !self.budgeted && self.servers.replaced(address, *server) && !alive.contains(server))
             .collect();
         move |charge| {
             charge.address == address
@@ -371,25 +375,6 @@ impl Charges {
 
     fn free(&mut self, gone: impl Fn(&Charge) -> bool) -> Vec<Attempt> {
         self.books.extract_if(.., |_, charge| gone(charge)).map(|(attempt, _)| attempt).collect()
-    }
-
-    /// See [`Charges::serve`]. With a budget none is. A charge is stranded while its address is not among those served, at least one of these has been
-    /// seen, and none of them is the charge's own server under another address. An attempt without a pid is not stranded while its
-    /// backend may still be authenticating.
-    fn strand(&mut self, now: Duration) {
-        if self.budgeted {
-            return;
-        }
-        let timeout = self.authentication_timeout();
-        let seen: Vec<_> = self.served.iter().flat_map(|address| self.servers.current(*address)).collect();
-        for charge in self.books.values_mut() {
-            let shown = charge.backend.is_some() || charge.latest_row(timeout).is_some_and(|latest| latest < now);
-            let Life::Unconfirmed { stranded, .. } = &mut charge.life else { continue };
-            *stranded = !seen.is_empty()
-                && !self.served.contains(&charge.address)
-                && !charge.server.is_some_and(|server| seen.contains(&server))
-                && shown;
-        }
     }
 }
 

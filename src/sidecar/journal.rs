@@ -319,8 +319,7 @@ impl<D: Disk> Journal<D> {
         }
         let mut bytes = Vec::with_capacity(160);
         record::encode(entry, &mut bytes);
-        self.append(&bytes, entry)
-            .map_err(|source| JournalError::Write { path: self.disk.path().join(FILE), source })?;
+        self.append(&bytes).map_err(|source| JournalError::Write { path: self.disk.path().join(FILE), source })?;
         self.history.apply(entry);
         if self.length >= self.compact_at {
             // A failure leaves a file in use that has everything: try again when it has doubled.
@@ -335,7 +334,7 @@ impl<D: Disk> Journal<D> {
         &self.history
     }
 
-    fn append(&mut self, bytes: &[u8], entry: &Entry) -> io::Result<()> {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.tail == Tail::Torn {
             // Else the next record would follow the torso of one, and never be read.
             self.disk.cut(&self.file, self.length)?;
@@ -347,7 +346,7 @@ impl<D: Disk> Journal<D> {
             }
             return Err(error);
         }
-        if self.durability == Durability::Durable && entry.is_acted_upon() {
+        if self.durability == Durability::Durable {
             self.tail = Tail::Suspect;
             self.disk.sync(&self.file)?;
         }
@@ -368,13 +367,6 @@ impl<D: Disk> Journal<D> {
             _ => Tail::Clean,
         };
         kept
-    }
-}
-
-impl Entry {
-    /// Whether something is done that only this record tells of. Who a server is costs precision where it is lost, not safety.
-    const fn is_acted_upon(&self) -> bool {
-        !matches!(self, Self::Identified { .. })
     }
 }
 

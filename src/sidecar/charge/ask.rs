@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::look::{self, Answer, Look};
-use super::{Attempt, CONFIRMATION, Charges, Life};
+use super::{Attempt, CONFIRMATION, Charge, Charges, Life};
 
 /// Between looks that decide nothing: from 1 s, doubled up to this.
 const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(10);
@@ -37,18 +37,17 @@ impl Charges {
             .books
             .iter()
             .filter(|(_, charge)| charge.decidable(timeout).is_some_and(|due| due <= now))
-            .filter(|(_, charge)| charge.may_be_on(address, server))
+            .filter(|(_, charge)| self.is_told_by(charge, address, server, now))
             .map(|(attempt, charge)| look::Asked { attempt: *attempt, pid: charge.backend.map(|backend| backend.pid) })
             .collect();
         let asked = self.turn(decidable);
         if self.last_look.replace(now).is_some() {
             self.look_interval = (self.look_interval * 2).min(LOOK_INTERVAL_MAX);
         }
-        // That the server answers may be enough: for those that it replaced, and with a budget for those that were left elsewhere.
+        // That the server answers may be enough.
         let replaced = self.replaced(address);
-        let left =
-            |charge: &super::Charge| self.budgeted && charge.life != Life::Open && !charge.may_be_on(address, server);
-        let useful = !asked.is_empty() || self.books.values().any(|charge| replaced(charge) || left(charge));
+        let by_answer = |charge: &Charge| replaced(charge) || self.is_elsewhere(charge, server);
+        let useful = !asked.is_empty() || self.books.values().any(by_answer);
         let event = self.happened();
         useful.then(|| Look::new(via, asked, now, event))
     }
@@ -56,16 +55,23 @@ impl Charges {
     /// The answer of a look, received `now`. Returns what was freed.
     pub fn looked(&mut self, look: &Look, answer: &Answer, now: Duration) -> Vec<Attempt> {
         let Some(through) = self.books.get(&look.via()).map(|charge| charge.address) else { return Vec::new() };
-        let mut freed = self.answered(through, look.event(), answer.incarnation, answer.authentication_timeout, now);
+        let server = self.servers.as_known(answer.incarnation);
+        let tells: Vec<Attempt> = look
+            .asked()
+            .iter()
+            .map(|asked| asked.attempt)
+            .filter(|attempt| {
+                self.books.get(attempt).is_some_and(|charge| self.is_told_by(charge, through, server, look.sent()))
+            })
+            .collect();
+        self.hear(server, Some(look.sent()), now);
+        let mut freed = self.answered(through, look.event(), server, answer.authentication_timeout, now);
         let timeout = self.authentication_timeout();
-        for asked in look.asked() {
-            let Some(charge) = self.books.get_mut(&asked.attempt) else { continue };
-            if !charge.may_be_on(through, answer.incarnation) {
-                continue;
-            }
-            if charge.looked(asked.attempt, answer, look.sent(), now, timeout) {
-                self.books.remove(&asked.attempt);
-                freed.push(asked.attempt);
+        for attempt in tells {
+            let Some(charge) = self.books.get_mut(&attempt) else { continue };
+            if charge.looked(attempt, answer, look.sent(), now, timeout) {
+                self.books.remove(&attempt);
+                freed.push(attempt);
             }
         }
         if !freed.is_empty() {

@@ -74,6 +74,14 @@ pub(super) struct Missed {
 }
 
 impl Life {
+    /// When its socket ended, or later.
+    pub(super) const fn ended(&self) -> Option<Duration> {
+        match self {
+            Self::Open => None,
+            Self::Unconfirmed { ended, .. } => Some(*ended),
+        }
+    }
+
     pub(super) const fn unconfirmed(since: u64, ended: Duration) -> Self {
         Self::Unconfirmed { ended, missed: None, stranded: false, since }
     }
@@ -97,6 +105,11 @@ pub(super) struct Charge {
 }
 
 impl Charge {
+    /// The server that it told itself, as the journal has it.
+    pub(super) fn told(&self) -> Option<Incarnation> {
+        self.server.filter(|_| self.identified)
+    }
+
     pub(super) const fn counts(&self) -> bool {
         !self.looking && !matches!(self.life, Life::Unconfirmed { stranded: true, .. })
     }

@@ -1,23 +1,20 @@
 //! What a budget asks of the books: that their sum moves only by what is proven and written down.
 //!
 //! The leader adds up what pods answered, so a charge must never come back. With a budget none is stranded, none is made beyond the
-//! grant, a server counts as replaced only by a later start of itself, and an end counts only once the journal has it.
+//! grant, no server counts as replaced (a standby that started later looks like a later run of its primary), and an end counts
+//! only once the journal has it.
 //!
 //! A budget is one server's: what a failover left behind on the old one costs the new one nothing. So the charge is **what may be on
 //! any one server at most**: all attempts that have not told theirs, and of the others those on the server that has most of them. No
 //! step but [`Charges::begin`], which the grant bounds, raises that, whichever server an address leads to, also where it leads
 //! back to the old one: to tell a server moves an attempt from what counts everywhere to what counts there. Where it does not lead back
-//! for [`LEFT`], what was left there ends: else nobody could be granted less than it had when its server failed.
+//! for [`LEFT`](super::LEFT), what was left there ends: else nobody could be granted less than it had when its server failed. See
+//! [`super::heard`].
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::{Attempt, Charge, Charges, Incarnation, Life};
 use crate::policy::budget::exchange::Backend as Listed;
-
-/// A server that did not answer for so long, while another did, is not the pool's any more. A primary that was replaced comes back
-/// as another run of itself; one that flaps does so sooner.
-pub const LEFT: Duration = Duration::from_mins(1);
 
 impl Charges {
     /// A budget holds from now on, for good. Everything on the books counts.
@@ -25,6 +22,7 @@ impl Charges {
         self.budgeted = true;
         for charge in self.books.values_mut() {
             charge.looking = false;
+            charge.server = charge.told();
             if let Life::Unconfirmed { stranded, .. } = &mut charge.life {
                 *stranded = false;
             }
@@ -71,37 +69,19 @@ impl Charges {
 
     /// The backends at `server` that are charged and of which pid and start are known.
     pub fn backends(&self, server: Incarnation) -> impl Iterator<Item = Listed> {
-        let there = self.books.values().filter(move |charge| charge.identified && charge.server == Some(server));
+        let at = move |charge: &&Charge| charge.told().is_some_and(|told| told.started == server.started);
+        let there = self.books.values().filter(at);
         there.filter_map(|charge| {
             let backend = charge.backend?;
             Some(Listed { pid: backend.pid, started: backend.started? })
         })
     }
 
-    /// Ends what was lost on servers that are not the pool's any more. Returns it.
-    pub(super) fn leave(&mut self, now: Duration) -> Vec<Attempt> {
-        if !self.budgeted {
-            return Vec::new();
-        }
-        let open = |charge: &&Charge| charge.life == Life::Open;
-        let in_use: Vec<_> =
-            self.books.values().filter(open).filter_map(|charge| Some(charge.server?.started)).collect();
-        let servers = &self.servers;
-        let left = |_: &Attempt, charge: &mut Charge| {
-            let Life::Unconfirmed { ended, .. } = charge.life else { return false };
-            let [its, others] = servers.heard(charge.address, charge.server);
-            let last = its.map_or(ended, |its| its.max(ended));
-            let used = charge.server.is_some_and(|server| in_use.contains(&server.started));
-            !used && others.is_some_and(|others| others >= last + LEFT && others <= now)
-        };
-        self.books.extract_if(.., left).map(|(attempt, _)| attempt).collect()
-    }
-
     /// The most that may be on one server, of those that `counts` and of all that are kept. (A server is told by its start alone:
     /// whether its role may see the system identifier can change while it runs.)
     pub(super) fn on_one_server(&self, counts: impl Fn(&Charge) -> bool) -> u32 {
         let counted = self.books.values().filter(|charge| counts(charge));
-        let told = counted.map(|charge| charge.server.filter(|_| charge.identified));
+        let told = counted.map(Charge::told);
         let mut servers: Vec<(u64, u32)> = Vec::new();
         let mut anywhere = 0;
         for server in told.chain(self.kept.values().copied()) {

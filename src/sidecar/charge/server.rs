@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 /// One run of one server: its connections end with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,13 +10,6 @@ pub struct Incarnation {
     pub system: u64,
     /// pg_postmaster_start_time(), as timestamptz_send() writes it.
     pub started: u64,
-}
-
-impl Incarnation {
-    /// Whether this is a later run of the same server, as far as its role may know.
-    const fn restarts(self, earlier: Self) -> bool {
-        self.system == earlier.system && self.started > earlier.started
-    }
 }
 
 /// Ones that were replaced and concern nobody any more are forgotten beyond this.
@@ -39,23 +31,14 @@ struct Known {
     incarnation: Incarnation,
     /// The event at which its first answer was read.
     since: u64,
-    /// When it answered last.
-    heard: Duration,
     /// Those that answered a question which was sent after that.
     replaced_by: Vec<Incarnation>,
 }
 
 impl Servers {
     /// `incarnation` answered a question that was sent at the event `asked` or later; its answer is read at `now`. Events are
-    /// numbered in order. All that had answered before the question was sent are older. The time is `heard`.
-    pub(super) fn answered(
-        &mut self,
-        address: SocketAddr,
-        incarnation: Incarnation,
-        asked: u64,
-        now: u64,
-        heard: Duration,
-    ) {
+    /// numbered in order. All that had answered before the question was sent are older.
+    pub(super) fn answered(&mut self, address: SocketAddr, incarnation: Incarnation, asked: u64, now: u64) {
         let sightings = self.0.entry(address).or_default();
         let before = |known: &&mut Known| known.incarnation != incarnation && known.since <= asked;
         let newer: Vec<_> = sightings
@@ -71,37 +54,26 @@ impl Servers {
                 older.replaced_by.push(incarnation);
             }
         }
-        match sightings.known.iter_mut().find(|known| known.incarnation == incarnation) {
-            Some(known) => known.heard = heard,
-            None => sightings.known.push(Known { incarnation, since: now, heard, replaced_by: Vec::new() }),
+        if sightings.known.iter().all(|known| known.incarnation != incarnation) {
+            sightings.known.push(Known { incarnation, since: now, replaced_by: Vec::new() });
         }
     }
 
     /// An earlier boot knew it: it answered before anything that this boot asks.
-    pub(super) fn known_before(&mut self, address: SocketAddr, incarnation: Incarnation, now: Duration) {
-        self.answered(address, incarnation, 0, 0, now);
+    pub(super) fn known_before(&mut self, address: SocketAddr, incarnation: Incarnation) {
+        self.answered(address, incarnation, 0, 0);
     }
 
-    /// When the last answer came from `server`, or from `address` where the server is not known, and when from any other.
-    pub(super) fn heard(&self, address: SocketAddr, server: Option<Incarnation>) -> [Option<Duration>; 2] {
-        let all = self.0.iter().flat_map(|(at, sightings)| sightings.known.iter().map(move |known| (*at, known)));
-        let mut heard = [None; 2];
-        for (at, known) in all {
-            let it = server.map_or(at == address, |server| server.started == known.incarnation.started);
-            let [its, others] = &mut heard;
-            let heard = if it { its } else { others };
-            *heard = (*heard).max(Some(known.heard));
-        }
-        heard
+    /// The incarnation as it was told first: later its role may see the system identifier, or see it no more.
+    pub(super) fn as_known(&self, incarnation: Incarnation) -> Incarnation {
+        let known = self.0.values().flat_map(|sightings| &sightings.known).map(|known| known.incarnation);
+        known.filter(|known| known.started == incarnation.started).min_by_key(|known| *known).unwrap_or(incarnation)
     }
 
-    /// Whether another one has taken its place at the address. `strictly`: only a later start of the same server has, since an address
-    /// that was moved may leave another server behind, alive. (A standby that started later passes for one: it has the identifier
-    /// of its primary.)
-    pub(super) fn replaced(&self, address: SocketAddr, incarnation: Incarnation, strictly: bool) -> bool {
-        let ends = |newer: &Incarnation| !strictly || newer.restarts(incarnation);
+    /// Whether another one has taken its place at the address.
+    pub(super) fn replaced(&self, address: SocketAddr, incarnation: Incarnation) -> bool {
         self.0.get(&address).is_some_and(|sightings| {
-            let gone = |known: &Known| known.incarnation == incarnation && known.replaced_by.iter().any(ends);
+            let gone = |known: &Known| known.incarnation == incarnation && !known.replaced_by.is_empty();
             !sightings.shared && sightings.known.iter().any(gone)
         })
     }

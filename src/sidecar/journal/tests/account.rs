@@ -58,8 +58,9 @@ const ENDS: [Ends; 5] = [
         },
         |account, _| {
             let via = account.charges.begin(address()).unwrap();
-            account.charges.connected(via, 2);
-            account.identified(via, identity(2, 2), seconds(2));
+            // A living process has its pid.
+            account.charges.connected(via, 1);
+            account.identified(via, identity(1, 2), seconds(2));
             account.charges.eof(via);
         },
     ),
