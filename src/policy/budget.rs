@@ -25,8 +25,13 @@ pub mod leader;
 pub mod ledger;
 
 use std::fmt;
+use std::time::Duration;
 
 pub use exchange::{BootId, Epoch, PodUid};
+
+/// A server that did not answer for so long, while another did, is not the pool's any more. A primary that was replaced comes back
+/// as another run of itself; one that flaps does so sooner.
+pub const LEFT: Duration = Duration::from_mins(1);
 
 /// Server connections: at most as many as PostgreSQL can have backends, so that the sum over 10,000 pods fits its type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

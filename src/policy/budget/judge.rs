@@ -12,15 +12,15 @@
 //! asked later than twice authentication_timeout + [`GRACE`] after the death was known: PostgreSQL applies that timeout to the startup
 //! packet and again to the authentication (postmaster.c, postinit.c), and a connection that the dead pod had just begun has a row, or
 //! is gone, by then. A look is clean for a pod without a suspect row, without a process that has no row yet, and at the server that all
-//! living pods are connected to, and the dead one was at last, unless that one was replaced.
+//! living pods are connected to, and the dead one was at last. Where that one was replaced, the looks are [`LEFT`] apart.
 //!
 //! It shows what a pod has left, never that it will open nothing more: that it is dead must be known already.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::PodUid;
 use super::exchange::{Backend, Upstream};
+use super::{LEFT, PodUid};
 
 /// Between two looks that clear.
 pub const BETWEEN: Duration = Duration::from_secs(1);
@@ -150,7 +150,9 @@ impl Judge {
                 case.clean = Some((seen.answered, seen.upstream));
                 return false;
             };
-            seen.asked >= first + BETWEEN
+            // One that took the place of another may lose it again.
+            let moved = case.upstream.is_some_and(|last| last != seen.upstream);
+            seen.asked >= first + if moved { LEFT } else { BETWEEN }
         });
         Verdict {
             cleared: cleared.map(|(pod, _)| pod).collect(),

@@ -116,6 +116,7 @@ impl Leader {
 
     /// Divides anew, at the time `now` of the leader's own clock. The plan is for [`Grants::write`]; then come the orders.
     pub fn divide(&mut self, wish: &Wish<'_>, now: Duration) -> Plan {
+        self.choose_looker(wish, now);
         let fenced: Vec<(PodUid, Connections)> =
             self.grants.pods().filter_map(|(uid, standing)| Some((uid.clone(), standing.held?))).collect();
         let pods: Vec<Place> = fenced.iter().map(|(uid, held)| self.place(wish, uid, *held)).collect();
@@ -128,16 +129,16 @@ impl Leader {
 
         self.memory.clear();
         self.targets.clear();
+        let (mut want, mut largest) = (0, 0);
         for (((uid, _), pod), share) in fenced.iter().zip(&pods).zip(shares) {
+            let target = share.target.get().saturating_add(pod.beside());
+            want += u64::from(target);
+            largest = target.max(largest);
             self.memory.insert(uid.clone(), share.memory);
-            self.targets.insert(uid.clone(), Connections::at_most(share.target.get().saturating_add(pod.lost)));
+            self.targets.insert(uid.clone(), Connections::at_most(target));
         }
         self.reports.retain(|uid, _| self.targets.contains_key(uid));
-        self.choose_looker(wish, now);
 
-        let wants = self.targets.keys().filter_map(|uid| self.want(uid));
-        let (want, largest) =
-            wants.fold((0, 0), |(sum, largest), want| (sum + u64::from(want.get()), largest.max(want.get())));
         let limit = wish.members.values().map(|member| member.limit.get()).max().unwrap_or(0);
         let looks = self.looker.is_some();
         let total = self.grants.ledger().total;
@@ -155,7 +156,7 @@ impl Leader {
     /// Those that can be sent an order, in the order in which it is to be done: who gives back, who looks, who gets.
     pub fn orders(&self) -> Vec<PodUid> {
         let rank = |(uid, standing): (&PodUid, super::grants::Standing)| {
-            let (held, want) = (standing.held?, self.want(uid)?);
+            let (held, want) = (standing.held?, *self.targets.get(uid)?);
             let ordered = standing.named && standing.speaks;
             ordered.then(|| (want > held, want > held && self.looker() != Some(uid), uid.clone()))
         };
@@ -166,25 +167,29 @@ impl Leader {
 
     /// Orders a pod what it should have, or as much of it as there is. See [`Grants::order`].
     pub fn order(&mut self, uid: &PodUid, settings: Document, key: &SigningKey) -> Option<Sent> {
-        let want = self.want(uid)?;
-        let held = self.grants.standing(uid)?.held?;
+        let want = *self.targets.get(uid)?;
+        let held = u64::from(self.grants.standing(uid)?.held?.get());
+        let room = self.grants.room();
+        let to_look = self.looker.as_ref().and_then(|looker| {
+            let has = self.grants.standing(&looker.pod)?.held?;
+            let lost = self.reports.get(&looker.pod).map_or(0, |report| report.unconfirmed.get());
+            let needs = Connections::at_most(lost.saturating_add(1));
+            Some((&looker.pod, needs, has >= needs))
+        });
         let ledger = self.grants.ledger();
         let unwritten = u64::from(ledger.spec.budget.get()).saturating_sub(ledger.total);
-        let kept = u64::from(ledger.spec.budget.reserved().get()).saturating_sub(unwritten);
-        let kept = if self.looker() == Some(uid) { 0 } else { kept };
-        let room = u32::try_from(self.grants.room().saturating_sub(kept)).unwrap_or(u32::MAX);
-        let grant = want.min(Connections::at_most(held.get().saturating_add(room)));
-        self.grants.order(uid, grant, settings, key)
-    }
-
-    /// What it should have, and one beside what it has lost, if it is to look.
-    fn want(&self, uid: &PodUid) -> Option<Connections> {
-        let target = *self.targets.get(uid)?;
-        if self.looker() != Some(uid) {
-            return Some(target);
-        }
-        let lost = self.reports.get(uid).map_or(0, |report| report.unconfirmed.get());
-        Some(target.max(Connections::at_most(lost.saturating_add(1))))
+        let reserved = u64::from(ledger.spec.budget.reserved().get()).saturating_sub(unwritten);
+        // What is kept for looking is there for who looks, and for nothing else, until he has it.
+        let kept = if to_look.is_some_and(|(.., has_it)| has_it) { 0 } else { reserved };
+        let ordinary = held.saturating_add(room.saturating_sub(kept));
+        let grant = match to_look {
+            Some((looker, needs, _)) if looker == uid => {
+                ordinary.max(held.saturating_add(room).min(needs.get().into()))
+            }
+            _ => ordinary,
+        };
+        let grant = Connections::at_most(u32::try_from(grant).unwrap_or(u32::MAX));
+        self.grants.order(uid, want.min(grant), settings, key)
     }
 
     fn place(&self, wish: &Wish<'_>, uid: &PodUid, held: Connections) -> Place {
@@ -195,10 +200,11 @@ impl Leader {
         else {
             let limit = member.map_or(held, |member| member.limit);
             let shape = division::Pod { limit, outstanding: held, ..division::Pod::default() };
-            return Place { shape, lost: 0 };
+            return Place { shape, lost: 0, looks: 0 };
         };
         let lost = report.unconfirmed.get().min(held.get());
-        let beside = |count: Connections| Connections::at_most(count.get().saturating_sub(lost));
+        let looks = if self.looker() == Some(uid) { wish.spec.budget.reserved().get() } else { 0 };
+        let beside = |count: Connections| Connections::at_most(count.get().saturating_sub(lost + looks));
         let shape = division::Pod {
             limit: member.limit,
             floor: member.floor,
@@ -209,12 +215,19 @@ impl Leader {
             age: member.age,
             memory: self.memory.get(uid).copied().unwrap_or_default(),
         };
-        Place { shape, lost }
+        Place { shape, lost, looks }
     }
 }
 
-/// A pod as division sees it, without what it has lost.
+/// A pod as division sees it: without what it has lost, and what it has to look with.
 struct Place {
     shape: division::Pod,
     lost: u32,
+    looks: u32,
+}
+
+impl Place {
+    const fn beside(&self) -> u32 {
+        self.lost.saturating_add(self.looks)
+    }
 }

@@ -6,11 +6,9 @@
 
 use std::time::Duration;
 
-use super::{Attempt, Charge, Charges, Incarnation, Life};
+pub use crate::policy::budget::LEFT;
 
-/// A server that did not answer for so long, while another did, is not the pool's any more. A primary that was replaced comes back
-/// as another run of itself; one that flaps does so sooner.
-pub const LEFT: Duration = Duration::from_mins(1);
+use super::{Attempt, Charge, Charges, Incarnation, Life};
 
 /// A server that has answered. It is known by its start alone: whether its role may see the system identifier can change while it
 /// runs.

@@ -152,9 +152,20 @@ fn a_server_that_took_the_place_of_another_has_nothing_of_those_who_died_before(
         let mut judge = dead_at(100);
         let look = |at| Seen { upstream: now, ..look(at, &[]) };
         let claims = Claims { upstreams: BTreeSet::from([now]), ..claims(&[]) };
+        let wait = if now == HERE { 1 } else { 60 };
         assert!(!is_cleared(&mut judge, &look(300), &claims), "{now:?}");
-        assert_eq!(is_cleared(&mut judge, &look(301), &claims), clears, "{now:?}");
+        assert!(!is_cleared(&mut judge, &look(300 + wait - 1), &claims), "{now:?}");
+        assert_eq!(is_cleared(&mut judge, &look(300 + wait), &claims), clears, "{now:?}");
     }
+    // One that leads back meanwhile begins anew.
+    let mut judge = dead_at(100);
+    let at = |now, second| Seen { upstream: now, ..look(second, &[]) };
+    let suspect = [row(5)];
+    let on = |now| Claims { upstreams: BTreeSet::from([now]), ..claims(&[]) };
+    assert!(!is_cleared(&mut judge, &at(standby, 300), &on(standby)));
+    assert!(!is_cleared(&mut judge, &Seen { rows: &suspect, ..at(HERE, 330) }, &on(HERE)));
+    assert!(!is_cleared(&mut judge, &at(standby, 361), &on(standby)));
+    assert!(is_cleared(&mut judge, &at(standby, 421), &on(standby)));
     let mut judge = Judge::default();
     judge.died(pod(), seconds(100), CREATED, Some(of(0, 1, 1)), &[]);
     let there = Claims { upstreams: BTreeSet::from([unknown]), ..claims(&[]) };

@@ -34,10 +34,16 @@ impl Leader {
         };
         let blind: Vec<&PodUid> = reached.iter().filter(is_blind).map(|(uid, _)| *uid).collect();
 
-        let has_lost = |(uid, report): &(&PodUid, &Report), looker: &Looker| {
-            **uid == looker.pod && report.charge > report.open && report.unconfirmed > Connections::NONE
+        // It has nothing to look with but what it would give back.
+        let would_be_blind = |(uid, report): &(&PodUid, &Report), looker: &Looker| {
+            let share =
+                self.targets.get(*uid).map_or(0, |target| target.get().saturating_sub(report.unconfirmed.get()));
+            **uid == looker.pod && report.unconfirmed > Connections::NONE && report.charge > report.open && share <= 1
         };
-        let goes_on = |looker: &&Looker| unseen || reached.iter().any(|pod| has_lost(pod, looker));
+        // (A look for the dead takes two looks, and whoever has opened a connection meanwhile may close it again.)
+        let searching = |looker: &Looker| wish.seek && now < looker.since.saturating_add(LOOKS);
+        let goes_on =
+            |looker: &&Looker| unseen || searching(looker) || reached.iter().any(|pod| would_be_blind(pod, looker));
         let next = match looks.filter(goes_on) {
             Some(looker) if now >= looker.since.saturating_add(LOOKS) => {
                 let after = blind.iter().find(|uid| ***uid > looker.pod);

@@ -120,6 +120,10 @@ impl Pod {
         self.process.as_ref().map_or(0, |process| process.account.charges().charged())
     }
 
+    pub fn lost(&self) -> u32 {
+        self.process.as_ref().map_or(0, |process| process.account.charges().unconfirmed())
+    }
+
     pub fn max(&self) -> u32 {
         self.process.as_ref().map_or(0, |process| process.holder.max().get())
     }

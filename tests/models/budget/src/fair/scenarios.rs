@@ -20,8 +20,15 @@ pub enum Scenario {
     LateBudget,
 }
 
-/// Rounds until everybody is served.
+/// Rounds after the end of the faults until everybody is served: the proof of a death (20), twice authentication_timeout and 10 s
+/// (20), the second look (up to 10), the write and what is divided anew (10).
 pub const SERVED: u64 = 60;
+
+/// After a failover pods recover one after another, each in so many rounds.
+pub const RECOVERS: u64 = 6;
+
+/// Rounds until everybody has what is his: once a minute has passed since a server was left, and what was lost has been looked for.
+pub const BOUND: u64 = SERVED + LEFT.as_secs() + 20;
 
 impl Scenario {
     pub const ALL: [Self; 9] = [
@@ -47,24 +54,6 @@ impl Scenario {
             Self::StaleBesideDeath => "a stale leader beside a death",
             Self::LedgerDeleted => "the ledger was deleted",
             Self::LateBudget => "a pool gets its budget late",
-        }
-    }
-
-    /// Rounds after the end of the faults. The proof of a death (20), twice authentication_timeout and 10 s (20), the second look
-    /// (up to 10), the write and what is divided anew (10). After a failover everybody is served by then, and all is divided anew once
-    /// what was left on the old server has ended.
-    pub const fn bound(self) -> u64 {
-        match self {
-            Self::FailedOver => SERVED + LEFT.as_secs(),
-            _ => SERVED,
-        }
-    }
-
-    /// Of so many, since one takes ten times as long.
-    pub const fn seeds(self, seeds: u64) -> u64 {
-        match self {
-            Self::FailedOver => seeds.div_ceil(10),
-            _ => seeds,
         }
     }
 

@@ -196,7 +196,7 @@ impl World {
         }
         let ends: Vec<i32> = self.server.rows.iter().filter(|(_, row)| row.orphan).map(|(pid, _)| *pid).collect();
         for pid in ends {
-            if !self.faulty || self.random.chance(20) {
+            if self.random.chance(20) {
                 self.server.rows.remove(&pid);
             }
         }
@@ -375,11 +375,24 @@ impl World {
         format!("T, B, doubt {ledger:?}; held, R, room, looker, targets {leads:?}; max/charge/open {}", pods.join(", "))
     }
 
-    /// Who wants a connection, may have one by the size of the budget, and has none.
+    /// Whether each living pod could have a connection that serves, by what the dead, the lost and the pinned leave.
+    fn is_enough(&self) -> bool {
+        let Some(leader) = &self.leader else { return false };
+        let grants = leader.grants();
+        let living: u64 =
+            self.pods.iter().filter(|pod| pod.lives()).map(|pod| u64::from(pod.lost().max(pod.pins))).sum();
+        let dead = |pod: &&Pod| !pod.lives();
+        let held = |pod: &Pod| grants.standing(&uid(pod.index)).and_then(|standing| standing.held);
+        let dead: u64 = self.pods.iter().filter(dead).filter_map(held).map(|held| u64::from(held.get())).sum();
+        let reserved = u64::from(self.spec.budget.reserved().get());
+        let used = grants.remainder().unwrap_or(u64::MAX / 2) + living + dead + reserved;
+        used + self.living() as u64 <= self.spec.budget.get().into()
+    }
+
+    /// Who wants a connection, could have one, and has none.
     pub fn unserved(&self) -> Option<usize> {
-        let enough =
-            self.living() as u64 + u64::from(self.spec.budget.reserved().get()) <= self.spec.budget.get().into();
-        self.pods.iter().find(|pod| enough && pod.lives() && pod.wants > 0 && pod.open() == 0).map(|pod| pod.index)
+        let waits = |pod: &&Pod| pod.lives() && pod.wants > 0 && pod.open() == 0;
+        self.pods.iter().filter(|_| self.is_enough()).find(waits).map(|pod| pod.index)
     }
 
     /// Whether everybody has what division says, and the ledger what is needed; else why not.
@@ -402,9 +415,13 @@ impl World {
         let room = leader.grants().room().saturating_sub(reserved);
         let enough = self.living() as u64 + reserved <= u64::from(budget.get());
         let lives = || self.pods.iter().filter(|pod| pod.lives());
+        let wanted: u64 = lives().map(|pod| u64::from(pod.wants.min(self.limit))).sum();
+        let scarce = wanted + reserved >= u64::from(budget.get());
         for pod in lives() {
             let target = leader.target(pod.index);
-            let excused = (pinned && room == 0) || !enough;
+            // Where clients want more than there is, who waits gets one more after a while, and another one less.
+            let swaps = scarce && target.is_some_and(|target| target.abs_diff(pod.max()) <= 1);
+            let excused = (pinned && room == 0) || !enough || swaps;
             if target != Some(pod.max()) && !excused {
                 return Some(format!("{} has {} of {target:?}, room {room}", pod.index, pod.max()));
             }
@@ -424,7 +441,8 @@ impl World {
         }
         let grants: u32 = lives().map(Pod::max).sum();
         let limits: u32 = lives().map(|_| self.limit).sum();
-        if enough && !pinned && grants != (budget.get() - budget.reserved().get()).min(limits) {
+        let given = (budget.get() - budget.reserved().get()).min(limits);
+        if enough && !pinned && given.abs_diff(grants) > u32::from(scarce) {
             return Some(format!("{grants} are granted of {budget}"));
         }
         None
