@@ -8,7 +8,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 # Where the images are said to come from; `make image REGISTRY=registry.example.com/team` to push them there.
 REGISTRY ?= weir.local
 TAG ?= $(VERSION)
-SEEDS ?= 200
+SEEDS ?= 1200
 CLUSTER := tests/cluster/weir-cluster
 CERTIFICATES := /etc/ssl/certs/ca-certificates.crt
 
@@ -101,7 +101,7 @@ bench: build ## Measure, print a table, and write JSON lines under target/bench/
 	WEIR_PROGRAMS=$(CURDIR)/target/programs cargo bench --profile dev --bench startup
 
 .PHONY: model
-model: ## The same with larger bounds (half an hour), and that nothing freezes (SEEDS=200)
+model: ## The same with larger bounds (half an hour), and that nothing freezes (SEEDS=1200 of each scenario)
 	cargo run --profile model -p weir-budget-model -- --large
 	SEEDS=$(SEEDS) cargo run --profile model -p weir-budget-model -- --fair
 
