@@ -102,7 +102,7 @@ bench: build ## Measure, print a table, and write JSON lines under target/bench/
 
 .PHONY: model
 model: ## The same with larger bounds (half an hour), and that nothing freezes (SEEDS=1200 of each scenario)
-	cargo run --profile model -p weir-budget-model -- --large
+	TRACES=1 cargo run --profile model -p weir-budget-model -- --large
 	SEEDS=$(SEEDS) cargo run --profile model -p weir-budget-model -- --fair
 
 .PHONY: simulate

@@ -43,6 +43,8 @@ pub enum Fault {
     FenceIgnored,
     /// An order exceeds the ceiling that the ledger has.
     CeilingIgnored,
+    /// One more is granted to look than was promised.
+    PromiseExceeded,
 }
 
 /// Whether the model has planted `fault`.

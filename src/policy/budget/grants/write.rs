@@ -68,7 +68,8 @@ impl Grants {
         if let Some(remainder) = self.remainder() {
             let needed = self.held().saturating_add(remainder);
             let most = if planted(Fault::EffectiveRaised) { u64::MAX } else { budget };
-            let one_more = if plan.looks { needed.saturating_add(1).min(next.promised) } else { 0 };
+            let promised = if planted(Fault::PromiseExceeded) { u64::MAX } else { next.promised };
+            let one_more = if plan.looks { needed.saturating_add(1).min(promised) } else { 0 };
             let wanted = plan.want.saturating_add(remainder).min(most).max(needed).max(one_more);
             let above = next.total > budget;
             next.total = if plan.lower || above { wanted } else { wanted.max(next.total) };

@@ -143,6 +143,7 @@ impl Bounds {
             (Fault::LoweredTotalFeltLate, T::LateWrite, T::Takeover),
             (Fault::FenceIgnored, T::Kill, T::LateAnswer),
             (Fault::CeilingIgnored, T::Stop, T::Limit),
+            (Fault::PromiseExceeded, T::Kill, T::Kill),
         ]
         .map(|(fault, one, other)| (fault, Self::of(size, one, other)))
         .into()
