@@ -7,6 +7,7 @@
 mod leader;
 mod pod;
 mod random;
+mod rest;
 mod scenarios;
 mod server;
 mod world;
