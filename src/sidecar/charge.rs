@@ -39,7 +39,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use attempt::{Attempt, Backend, Left};
-pub use heard::LEFT;
 pub use look::{Answer, Identity, Look, LookError, Row, identify, identify_without_system};
 pub use looking::LOOKING_INTERVAL;
 pub use server::Incarnation;

@@ -103,4 +103,4 @@ pub use upstream::{RoleId, Upstream};
 pub use words::{BootId, Challenge, Digest, Epoch, KeyId, Nonce, PodUid, PoolName, Sequence};
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

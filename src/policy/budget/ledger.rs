@@ -6,8 +6,7 @@
 //! - the *claim*: whose it is. A leader that finds another claim has been replaced and forgets everything;
 //! - the *names*: every pod that was ever sent an order or may be, until its end is written;
 //! - the *total* T: what the named pods have or may come to have, together; and the *ceiling*: what any single one of them may;
-//! - the *budget* B, as of a generation of the pool.
-//!
+//! - the *budget* B, as of a generation of the pool;
 //! - the *promise*: what PostgreSQL sees at most, the effective budget. It moves up only when B does (or where connections are *found*
 //!   that no order gave: see [`Ledger::found`]), and falls to B with the total. While T is above B it stays one above T where it can,
 //!   so that one connection to look with can always be added.

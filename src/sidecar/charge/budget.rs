@@ -8,7 +8,7 @@
 //! any one server at most**: all attempts that have not told theirs, and of the others those on the server that has most of them. No
 //! step but [`Charges::begin`], which the grant bounds, raises that, whichever server an address leads to, also where it leads
 //! back to the old one: to tell a server moves an attempt from what counts everywhere to what counts there. Where it does not lead back
-//! for [`LEFT`](super::LEFT), what was left there ends: else nobody could be granted less than it had when its server failed. See
+//! for [`LEFT`](crate::policy::budget::LEFT), what was left there ends: else nobody could be granted less than it had when its server failed. See
 //! [`super::heard`].
 
 use std::collections::BTreeMap;

@@ -4,11 +4,11 @@
 //! [`LEFT`], by which time another was asked and answered. One that has not told its server may be on any that was in use then or
 //! is since: so it is looked for only once [`LEFT`] has passed, and no other server has answered within it.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use crate::policy::budget::LEFT;
-
 use super::{Attempt, Charge, Charges, Incarnation, Life};
+use crate::policy::budget::LEFT;
 
 /// A server that has answered. It is known by its start alone: whether its role may see the system identifier can change while it
 /// runs.
@@ -35,13 +35,7 @@ impl Charges {
     }
 
     /// Whether a look at `server`, reached at the charge's address or another and sent at `sent`, tells of it.
-    pub(super) fn is_told_by(
-        &self,
-        charge: &Charge,
-        through: std::net::SocketAddr,
-        server: Incarnation,
-        sent: Duration,
-    ) -> bool {
+    pub(super) fn is_told_by(&self, charge: &Charge, through: SocketAddr, server: Incarnation, sent: Duration) -> bool {
         if !self.budgeted {
             return charge.may_be_on(through, server);
         }

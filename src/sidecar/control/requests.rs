@@ -1,4 +1,5 @@
-//! What the loop asks for: name look-ups above all, for which it must not wait. A look-up may block a thread of the resolver; the loop keeps its old answer.
+//! What the loop asks for: name look-ups above all, for which it must not wait. A look-up may block a thread of the resolver; the
+//! loop keeps its old answer.
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -1,14 +1,11 @@
 use std::net::SocketAddr;
 
-use ring::rand::SystemRandom;
-use ring::signature::{Ed25519KeyPair, KeyPair as _};
-
 use super::*;
 use crate::policy::budget::exchange::{
     Backend, Epoch, Keys, Nonce, Order, RoleId, Said, Sequence, SigningKey, Statement, Unknown, Upstream,
 };
-use crate::policy::limits::{Limits, Profile};
-use crate::policy::settings::{PoolMode, SETTINGS_VERSION, Settings, Thresholds};
+use crate::policy::limits::Limits;
+use crate::policy::settings::Settings;
 use crate::sidecar::charge::{Identity, Incarnation};
 use crate::sidecar::journal::{Damage, Entry};
 
@@ -27,26 +24,13 @@ struct Pod {
 }
 
 fn settings() -> Document {
-    let second = Duration::from_secs(1);
-    let limits = Limits { min: 1, max: 2, idle_timeout: second, connection_timeout: second, max_lifetime: 60 * second };
-    Document::write(&Settings {
-        version: SETTINGS_VERSION,
-        pool: "shop/orders".to_owned(),
-        generation: 1,
-        profile: Profile::Production,
-        pool_mode: PoolMode::Session,
-        client: "none".to_owned(),
-        limits,
-        thresholds: Thresholds { warning: 80, critical: 90 },
-        placeholders: None,
-        unknown: serde_json::Map::new(),
-    })
-    .unwrap()
+    let settings = exchange::tests::settings();
+    Document::write(&Settings { limits: Limits { max: 2, ..settings.limits }, ..settings }).unwrap()
 }
 
 fn boot(number: u8, budgeted: bool, history: &History) -> (Holder, Account<History>) {
     let injected = Injected {
-        pool: PoolName::new("shop/orders").unwrap(),
+        pool: exchange::tests::pool(),
         pod: PodUid::new("a").unwrap(),
         budgeted,
         limit: Connections::at_most(2),
@@ -61,19 +45,9 @@ fn boot(number: u8, budgeted: bool, history: &History) -> (Holder, Account<Histo
 
 impl Pod {
     fn new(budgeted: bool) -> Self {
-        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
-        let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap();
-        let keys = Keys::new([pair.public_key().as_ref().try_into().unwrap()]);
+        let (key, public) = exchange::tests::key(1);
         let (holder, account) = boot(1, budgeted, &History::default());
-        Self {
-            key: SigningKey::from_pkcs8(pkcs8.as_ref()).unwrap(),
-            keys,
-            sequence: 0,
-            boots: 1,
-            budgeted,
-            holder,
-            account,
-        }
+        Self { key, keys: Keys::new([public]), sequence: 0, boots: 1, budgeted, holder, account }
     }
 
     fn restart(&mut self, spoil: impl FnOnce(&mut History)) {
@@ -89,7 +63,7 @@ impl Pod {
         let nonce: Nonce = self.holder.exchange().hello(NOW, [self.boots; 16], &self.keys).nonce;
         let order = grant.map(|grant| Order { settings: settings(), grant: Connections::at_most(grant) });
         let sent = Statement {
-            pool: PoolName::new("shop/orders").unwrap(),
+            pool: exchange::tests::pool(),
             pod: PodUid::new("a").unwrap(),
             boot: BootId([self.boots; 16]),
             nonce: Some(nonce),

@@ -16,14 +16,14 @@ use crate::policy::limits::{Limits, Profile};
 use crate::policy::settings::{PoolMode, SETTINGS_VERSION, Settings, Thresholds};
 
 /// A key pair that is the same in each run.
-pub(in crate::policy::budget) fn key(seed: u8) -> (SigningKey, [u8; 32]) {
+pub(crate) fn key(seed: u8) -> (SigningKey, [u8; 32]) {
     let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
     let public = pair.public_key().as_ref().try_into().unwrap();
     (SigningKey::new(pair).unwrap(), public)
 }
 
 /// Those of seeds 1 and 2.
-pub(in crate::policy::budget) fn keys() -> Keys {
+pub(crate) fn keys() -> Keys {
     Keys::new([key(1).1, key(2).1])
 }
 
@@ -43,7 +43,7 @@ fn unsealed(bytes: &[u8]) -> Vec<u8> {
     bytes[..bytes.len() - 32].to_vec()
 }
 
-pub(in crate::policy::budget) fn pool() -> PoolName {
+pub(crate) fn pool() -> PoolName {
     PoolName::new("shop/orders").unwrap()
 }
 
@@ -63,7 +63,7 @@ fn sequence(number: u64) -> Sequence {
     Sequence::new(number).unwrap()
 }
 
-pub(in crate::policy::budget) fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         version: SETTINGS_VERSION,
         pool: pool().as_str().to_owned(),

@@ -1,7 +1,6 @@
 //! What goes wrong before the faults end.
 
-use weir::policy::budget::Connections;
-use weir::sidecar::charge::LEFT;
+use weir::policy::budget::{Connections, LEFT};
 
 use super::pod::Life;
 use super::random::Random;
