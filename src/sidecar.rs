@@ -5,7 +5,8 @@
 //!
 //! - [`run`]: from the environment to the exit code; [`config`], [`boot`], [`harden`], [`descriptors`] and [`termination`] are
 //!   its steps
-//! - [`drive`]: the loop; [`client`], [`server`] and [`pool`] decide what it does, [`wire`] reads and writes messages
+//! - [`drive`]: the loop; [`client`], [`server`] and [`pool`] decide what it does, [`exchange`] follows what passes between a client and
+//!   its server, [`statement`] whose prepared statements are where; [`wire`] reads and writes messages
 //! - [`target`], [`tls`], [`login`]: where to connect, as whom, and the start of a server connection
 //! - [`charge`], [`journal`]: what this instance may be costing PostgreSQL, and its memory across restarts
 //! - [`control`]: the control thread, with [`metrics`]
@@ -18,6 +19,7 @@ pub mod config;
 pub mod control;
 pub mod descriptors;
 pub mod drive;
+pub mod exchange;
 pub mod figures;
 pub mod harden;
 pub mod holder;
@@ -27,6 +29,7 @@ pub mod metrics;
 pub mod pool;
 pub mod run;
 pub mod server;
+pub mod statement;
 pub mod target;
 pub mod termination;
 pub mod tls;

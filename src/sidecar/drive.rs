@@ -42,13 +42,15 @@ use self::peer::{BUFFER, Peer};
 use self::resolve::Resolver;
 use super::charge::{Attempt, Look};
 use super::client::{Identities, Identity, Key, Keys, Phase};
+use super::exchange::Exchange;
 use super::figures::{Commands, Figures, Request};
 use super::journal::Account;
 use super::pool::{Backoff, Queue, Release};
 use super::server;
+use super::statement::{Copies, Names, Texts};
 use super::target::Target;
 use super::tls::Transport;
-use super::wire::{Exchange, Parameters};
+use super::wire::Parameters;
 use crate::policy::limits::Limits;
 
 /// What the loop is given.
@@ -117,6 +119,8 @@ struct Client {
     /// The parameters that it was told.
     told: Option<Rc<Parameters>>,
     key: Key,
+    /// Its prepared statements.
+    names: Names,
     /// When its phase began, where that is bounded.
     since: Instant,
 }
@@ -126,6 +130,8 @@ struct Server {
     transport: Transport,
     phase: server::Phase,
     exchange: Exchange,
+    /// What is prepared on it.
+    copies: Copies,
     attempt: Attempt,
     target: Arc<Target>,
     /// Index in the resolver's addresses, and how many were tried before it for the same login.
@@ -143,6 +149,8 @@ struct Server {
     cancel: cancel::Canceling,
     /// The name of our login has come back, so the identity is off.
     bare: bool,
+    /// Its client has a message that waits for an answer.
+    waits: bool,
     /// Must not be used again.
     stained: bool,
     /// The login, and later when it became idle, lost its client, or was dismissed at work.
@@ -176,6 +184,9 @@ struct Loop {
     told: (u32, u32),
     keys: Keys,
     identities: Identities,
+    texts: Texts,
+    /// The names of clients that left before the last answer.
+    nobody: Names,
     /// The identity that new connections put on ahead: that of the last client.
     fashion: Option<Rc<Identity>>,
 
@@ -204,8 +215,9 @@ struct Loop {
     /// Lost charges, which looks are about.
     unconfirmed: u32,
     generation: u64,
-    /// Sockets that used up their turn.
+    /// Sockets that used up their turn, and room for the next such list.
     again: Vec<u64>,
+    spare: Vec<u64>,
     /// All reads go through it.
     buffer: Vec<u8>,
     /// What was decrypted.
@@ -263,6 +275,8 @@ impl Loop {
             told: (0, 0),
             keys: Keys::default(),
             identities: Identities::default(),
+            texts: Texts::default(),
+            nobody: Names::default(),
             fashion: None,
             clients: Slab::new(),
             servers: Slab::new(),
@@ -283,6 +297,7 @@ impl Loop {
             unconfirmed: 0,
             generation: 0,
             again: Vec::new(),
+            spare: Vec::new(),
             buffer: vec![0; BUFFER],
             plain: Vec::new(),
             out: Vec::new(),
@@ -299,10 +314,12 @@ impl Loop {
             Err(error) => return Err(Error::Wait(error.into())),
         }
         self.now = Instant::now();
-        for token in std::mem::take(&mut self.again) {
+        let mut again = std::mem::replace(&mut self.again, std::mem::take(&mut self.spare));
+        for token in again.drain(..) {
             self.event(token, EventFlags::IN);
             self.serve();
         }
+        self.spare = again;
         for event in events.iter() {
             self.event(event.data.u64(), event.flags);
             self.serve();

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 pub use backoff::{Backoff, Cause};
 pub use queue::{Queue, Waiter};
 
-use super::wire::{Exchange, Refusal, fatal};
+use super::exchange::Exchange;
+use super::wire::{Refusal, fatal};
 use crate::policy::duration;
 use crate::policy::limits::Limits;
 use crate::policy::settings::PoolMode;

@@ -1,18 +1,13 @@
-//! The PostgreSQL protocol (version 3) as far as a pooler must know it: message borders, and what a server still owes.
+//! The messages of the PostgreSQL protocol (version 3): their borders, and those that a pooler reads or writes whole.
 //!
-//! Nothing here does I/O, and no payload is looked at that need not be: [`Exchange`] reads headers and lets the bytes of both
-//! directions pass as they are. It never allocates by a length that a peer names, and never panics on what a peer sends.
+//! Nothing here does I/O, allocates by a length that a peer names, or panics on what a peer sends.
 //!
 //! Source: PostgreSQL manual, "Frontend/Backend Protocol", sections "Message Flow" and "Message Formats".
 
-mod exchange;
 mod message;
-mod owed;
 mod parameters;
 
-pub use exchange::{Abandoned, Exchange, Fed, Stop};
 pub use message::{Fields, Message, Refusal, fatal, message, next, put};
-pub use owed::{Owed, Queue};
 pub use parameters::Parameters;
 
 /// Highest length that PostgreSQL accepts of a message (`PQ_LARGE_MESSAGE_LIMIT`, which is `MaxAllocSize - 1`). It counts itself.
@@ -43,7 +38,7 @@ pub enum Malformed {
 /// The type and the length of the body of the message that `data` starts with, whose own length is at most `max`; `None` before the
 /// header is complete.
 #[inline]
-fn header(data: &[u8], max: u32) -> Result<Option<(u8, u32)>, Malformed> {
+pub fn header(data: &[u8], max: u32) -> Result<Option<(u8, u32)>, Malformed> {
     let [kind, a, b, c, d, ..] = *data else { return Ok(None) };
     match u32::from_be_bytes([a, b, c, d]) {
         len if len >= 4 && len <= max => Ok(Some((kind, len - 4))),

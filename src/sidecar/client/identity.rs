@@ -12,6 +12,8 @@ const REMEMBERED: usize = 64;
 pub struct Identity {
     /// What the client asked for. `application_name` is always there, since our own logins carry another.
     pub parameters: Parameters,
+    /// Those of them that parsing a statement depends on; equal ones are one `Rc`.
+    pub parsing: Rc<Parameters>,
 }
 
 /// All identities in use, and what a client that logs in now is told.
@@ -54,7 +56,11 @@ impl Identities {
         if self.known.len() >= REMEMBERED {
             self.known.retain(|known| Rc::strong_count(&known.identity) > 1);
         }
-        let identity = Rc::new(Identity { parameters });
+        let parsing: Parameters =
+            parameters.iter().filter(|(name, _)| !name.eq_ignore_ascii_case(b"application_name")).collect();
+        let same = self.known.iter().find(|known| *known.identity.parsing == parsing);
+        let parsing = same.map_or_else(|| Rc::new(parsing), |known| Rc::clone(&known.identity.parsing));
+        let identity = Rc::new(Identity { parameters, parsing });
         self.known.push(Known { identity: Rc::clone(&identity), report: None });
         identity
     }

@@ -1,5 +1,6 @@
 //! Server connections without a client: given back, idle, and ending.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,9 +8,11 @@ use super::Loop;
 use super::cancel::Canceling;
 use super::peer::Gone;
 use crate::sidecar::client::Phase as Client;
+use crate::sidecar::exchange::{Abandoned, Tracked};
 use crate::sidecar::pool::{self, Release};
 use crate::sidecar::server::{Phase, Purpose, discard, dress, report};
-use crate::sidecar::wire::{Abandoned, Fields, Parameters, fatal, message, next};
+use crate::sidecar::statement::Names;
+use crate::sidecar::wire::{Fields, Parameters, fatal, message, next};
 
 /// How long a statement whose client has said goodbye may go on before it is cancelled.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -70,9 +73,20 @@ impl Loop {
             return Ok(true);
         }
         let mut parameters = Parameters::clone(&server.parameters);
-        let fed = server.exchange.from_server(data, |name, value| parameters.set(name, value));
-        let Ok(to) = fed else { return Ok(self.desynchronized(j)) };
-        server.peer.hold(data.get(to..).unwrap_or_default());
+        let nothing = Rc::default();
+        let mut tracked = (self.release == Release::AtReadyForQuery).then_some(Tracked {
+            names: &mut self.nobody,
+            copies: &mut server.copies,
+            texts: &mut self.texts,
+            settings: &nothing,
+        });
+        self.out.clear();
+        let fed = server
+            .exchange
+            .from_server(data, tracked.as_mut(), &mut self.out, |name, value| parameters.set(name, value));
+        let Ok(fed) = fed else { return Ok(self.desynchronized(j)) };
+        self.nobody = Names::default();
+        server.peer.hold(data.get(fed.to..).unwrap_or_default());
         server.parameters = self.identities.share(parameters);
         match server.exchange.abandon() {
             Abandoned::Ready => self.give_back(j),

@@ -10,6 +10,7 @@ use rustix::net::{SocketFlags, accept_with};
 use super::peer::Peer;
 use super::{CLIENT, Client, LISTENER, Loop};
 use crate::sidecar::client::{Key, Opening, Phase, Startup, Step};
+use crate::sidecar::statement::Names;
 use crate::sidecar::wire::{Refusal, fatal, message};
 use crate::sidecar::{pool, server};
 
@@ -42,7 +43,15 @@ impl Loop {
         let token = self.token(CLIENT, at);
         let Ok(peer) = Peer::new(&self.epoll, fd, token, false) else { return };
         let (phase, since) = (Phase::Opening(Opening::default()), self.now);
-        self.clients.insert(Client { peer, phase, identity: None, told: None, key: Key::default(), since });
+        self.clients.insert(Client {
+            peer,
+            phase,
+            identity: None,
+            told: None,
+            key: Key::default(),
+            names: Names::default(),
+            since,
+        });
         self.transient += 1;
         self.due(self.now + OPENING_TIMEOUT);
         self.figures.clients_accepted.fetch_add(1, Relaxed);

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use super::front::OPENING_TIMEOUT;
 use super::{Loop, TURN};
 use crate::sidecar::client::{Phase, repetition};
+use crate::sidecar::exchange::Abandoned;
 use crate::sidecar::pool;
-use crate::sidecar::wire::{Abandoned, Refusal};
+use crate::sidecar::wire::Refusal;
 
 /// A client that was refused may take so long to read why.
 const LEAVING_TIMEOUT: Duration = Duration::from_secs(2);

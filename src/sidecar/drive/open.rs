@@ -14,11 +14,13 @@ use super::cancel::Canceling;
 use super::peer::{Gone, Peer};
 use super::resolve::{Address, Lookup};
 use super::{Loop, SERVER, Server};
+use crate::sidecar::exchange::Exchange;
 use crate::sidecar::pool::{self, Counts};
 use crate::sidecar::server::Phase;
+use crate::sidecar::statement::Copies;
 use crate::sidecar::target::{Keepalive, Target, arrives_at};
 use crate::sidecar::tls::{Negotiation, Transport};
-use crate::sidecar::wire::{Exchange, fatal};
+use crate::sidecar::wire::fatal;
 
 /// Silence that ends a server connection where the URL says nothing: the kernel's default is two hours, and no data that a dead
 /// host was sent is given up in less than a quarter of one.
@@ -114,6 +116,7 @@ impl Loop {
             transport: Transport::Plain,
             phase: Phase::Connecting,
             exchange: Exchange::default(),
+            copies: Copies::default(),
             attempt,
             target: Arc::clone(&self.target),
             address,
@@ -126,6 +129,7 @@ impl Loop {
             look: None,
             cancel: Canceling::No,
             bare: false,
+            waits: false,
             stained: false,
             since: self.now,
             deadline: Some(deadline),

@@ -9,7 +9,6 @@ use super::cancel::Canceling;
 use crate::sidecar::client::{Identity, Phase, corrections};
 use crate::sidecar::pool::Cause;
 use crate::sidecar::server::{self, Purpose, dress};
-use crate::sidecar::wire::Exchange;
 
 impl Loop {
     /// A client without a server connection has sent something.
@@ -114,7 +113,7 @@ impl Loop {
             server.phase = server::Phase::Attached;
             server.deadline = None;
             server.bare = false;
-            server.exchange = Exchange::default();
+            server.exchange.reset();
             self.attached += 1;
             self.figures.acquired.fetch_add(1, Relaxed);
             self.figures.waits.record(waited);
@@ -156,7 +155,7 @@ impl Loop {
         if std::mem::take(&mut server.bare) {
             server.dressed = None;
         }
-        server.stained |= server.exchange.mixed();
+        server.stained |= server.exchange.mixed() || server.exchange.lost();
         if let Some(i) = server.client.take() {
             self.attached -= 1;
             if let Some(client) = self.clients.get_mut(i) {

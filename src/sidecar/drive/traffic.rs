@@ -12,9 +12,11 @@ use rustix::fd::OwnedFd;
 use super::peer::{BUFFER, Gone};
 use super::{Loop, Server, TURN};
 use crate::sidecar::client::Phase as Client;
+use crate::sidecar::exchange::{Abandoned, Stop, Tracked};
+use crate::sidecar::pool::Release;
 use crate::sidecar::server::Phase;
 use crate::sidecar::tls::Transport;
-use crate::sidecar::wire::{Abandoned, Parameters, Stop, fatal};
+use crate::sidecar::wire::{Parameters, fatal};
 
 /// From this many missing bytes of one message on, the kernel wakes us only once they, or a full buffer, are there.
 const WAIT_FOR_MORE: usize = 16 * 1024;
@@ -92,9 +94,23 @@ impl Loop {
     pub(super) fn forward(&mut self, i: usize, j: usize, n: usize) -> bool {
         let (Some(client), Some(server)) = (self.clients.get_mut(i), self.servers.get_mut(j)) else { return false };
         let data = self.buffer.get(..n).unwrap_or_default();
-        let fed = server.exchange.from_client(data);
-        let (pass, rest) = data.split_at_checked(fed.to).unwrap_or((data, &[]));
-        client.peer.hold(if fed.stop.is_none() { rest } else { &[] });
+        let mut tracked =
+            client.identity.as_ref().filter(|_| self.release == Release::AtReadyForQuery).map(|identity| Tracked {
+                names: &mut client.names,
+                copies: &mut server.copies,
+                texts: &mut self.texts,
+                settings: &identity.parsing,
+            });
+        self.out.clear();
+        let fed = server.exchange.from_client(data, tracked.as_mut(), &mut self.out);
+        let rest = data.get(fed.to..).unwrap_or_default();
+        if fed.wait {
+            client.peer.unread(rest);
+            server.waits = true;
+        } else if fed.stop.is_none() {
+            client.peer.hold(rest);
+        }
+        let pass = fed.bytes(data, &mut self.out);
         let broken = server.write(&self.epoll, pass, &mut self.cipher).is_err();
         add(&self.figures.bytes_in, pass.len());
         let free = self.release.now(&server.exchange);
@@ -115,7 +131,7 @@ impl Loop {
         if free {
             self.release(j);
         }
-        !free && !broken
+        !free && !broken && !fed.wait
     }
 
     pub(super) fn server_event(&mut self, j: usize, flags: EventFlags) {
@@ -155,7 +171,10 @@ impl Loop {
                 Ok(false) => return,
                 Err(gone) => return self.gone(j, gone),
             }
-            if was_full && let Some(i) = self.servers.get(j).and_then(|server| server.client) {
+            if let Some(server) = self.servers.get_mut(j)
+                && (std::mem::take(&mut server.waits) || was_full)
+                && let Some(i) = server.client
+            {
                 self.pump_client(i);
             }
         }
@@ -178,12 +197,20 @@ impl Loop {
         }
         let mut changed: Option<Parameters> = None;
         let current = &server.parameters;
-        let fed = server.exchange.from_server(data, |name, value| {
+        let mut tracked =
+            client.identity.as_ref().filter(|_| self.release == Release::AtReadyForQuery).map(|identity| Tracked {
+                names: &mut client.names,
+                copies: &mut server.copies,
+                texts: &mut self.texts,
+                settings: &identity.parsing,
+            });
+        self.out.clear();
+        let fed = server.exchange.from_server(data, tracked.as_mut(), &mut self.out, |name, value| {
             changed.get_or_insert_with(|| Parameters::clone(current)).set(name, value);
         });
-        let Ok(to) = fed else { return Ok(self.desynchronized(j)) };
-        let (pass, rest) = data.split_at_checked(to).unwrap_or((data, &[]));
-        server.peer.hold(rest);
+        let Ok(fed) = fed else { return Ok(self.desynchronized(j)) };
+        server.peer.hold(data.get(fed.to..).unwrap_or_default());
+        let pass = fed.bytes(data, &mut self.out);
         if let Some(parameters) = changed {
             let name = parameters.get(b"application_name");
             server.bare = name == Some(server.attempt.application_name().as_bytes());

@@ -1,19 +1,62 @@
-//! Follows both directions of one server connection while a client uses it, so that it is known when nothing is owed.
+//! Follows both directions of one server connection while a client uses it, so that it is known when nothing is owed; and gives the
+//! client's prepared statements the names that they have on that server ([`super::statement`]).
+//!
+//! No I/O. Only headers are read, and of the messages about statements their names; the bytes pass from where they were read. What
+//! must be changed goes through a buffer of the caller's ([`Fed::bytes`]).
 
-use super::{CLIENT_MESSAGE_MAX, Malformed, Owed, Queue, SERVER_MESSAGE_MAX, header};
+mod incoming;
+mod naming;
+mod outgoing;
+mod owed;
+mod put_back;
+
+use std::rc::Rc;
+
+use super::statement::{Changes, Copies, Describing, Names, Texts};
+use super::wire::{Malformed, Parameters};
+
+pub use owed::{About, Item, Owed, Queue};
 
 /// Answers that may be outstanding before the client is no longer read. A full read of the smallest messages may come on top.
 const OWED_MAX: usize = 16 * 1024;
-/// Longest ParameterStatus that is looked at.
-const STATUS_MAX: u32 = 16 * 1024;
+/// Bytes of changed messages that are put together before they are sent.
+const OUT_MAX: usize = 256 * 1024;
 
-/// How far a piece of a client's stream may be passed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How far a piece of a stream may be passed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fed {
+    /// What comes before is in the buffer, where it was changed.
+    from: usize,
     /// Pass on the bytes before; the rest is an incomplete header, or a message that must be seen whole: hold it for the next read.
     pub to: usize,
+    /// The rest must wait for an answer of the server, and be looked at again then.
+    pub wait: bool,
     /// Nothing behind [`Fed::to`] counts any more.
     pub stop: Option<Stop>,
+}
+
+impl Fed {
+    /// What is to be sent, of the `data` that was fed and the buffer that was given along.
+    pub fn bytes<'a>(&self, data: &'a [u8], out: &'a mut Vec<u8>) -> &'a [u8] {
+        let rest = data.get(self.from..self.to).unwrap_or_default();
+        if out.is_empty() {
+            return rest;
+        }
+        out.extend_from_slice(rest);
+        out
+    }
+
+    /// What was passed so far goes to the buffer, since something else follows it.
+    fn flush(&mut self, data: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(data.get(self.from..self.to).unwrap_or_default());
+        self.from = self.to;
+    }
+
+    /// Leaves out the next `n` bytes.
+    fn skip(&mut self, n: usize) {
+        self.to += n;
+        self.from = self.to;
+    }
 }
 
 /// Why a client's stream ends.
@@ -25,14 +68,38 @@ pub enum Stop {
     Malformed(Malformed),
 }
 
-/// See the module. The bytes themselves are not kept: a caller passes them on as far as [`Fed::to`] says.
+/// Whose statements are followed; without it, all pass as they are.
 #[derive(Debug)]
+pub struct Tracked<'a> {
+    /// The client's.
+    pub names: &'a mut Names,
+    /// The server connection's.
+    pub copies: &'a mut Copies,
+    /// Everybody's.
+    pub texts: &'a mut Texts,
+    /// What the client's parsing depends on.
+    pub settings: &'a Rc<Parameters>,
+}
+
+/// See the module. The bytes themselves are not kept: a caller passes them on as far as [`Fed`] says.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each may hold with each")]
 pub struct Exchange {
     queue: Queue,
+    changes: Changes,
     /// Bytes of the client's current message that are still to come.
     to_server: u32,
     /// The same for the server's.
     to_client: u32,
+    /// The server's current message is an answer to one of ours.
+    swallowing: bool,
+    /// Of which type it is, and what it describes, where that is wanted.
+    listening: Option<(u8, About)>,
+    describing: Describing,
+    /// Syncs that were passed on.
+    segment: u32,
+    /// The statement that was parsed again for the message that waits.
+    retried: Option<u32>,
     /// Something that leaves a trace was sent since the last ReadyForQuery: after Parse and Flush nothing is owed, but the batch is
     /// open until its Sync.
     open: bool,
@@ -40,6 +107,8 @@ pub struct Exchange {
     executed: bool,
     /// See [`Exchange::mixed`].
     mixed: bool,
+    /// A statement of ours was gone that nobody was seen to drop.
+    lost: bool,
     /// Transaction status of the last ReadyForQuery: `I`, `T` or `E`.
     status: u8,
 }
@@ -48,17 +117,32 @@ impl Default for Exchange {
     fn default() -> Self {
         Self {
             queue: Queue::default(),
+            changes: Changes::default(),
             to_server: 0,
             to_client: 0,
+            swallowing: false,
+            listening: None,
+            describing: Describing::default(),
+            segment: 0,
+            retried: None,
             open: false,
             executed: false,
             mixed: false,
+            lost: false,
             status: b'I',
         }
     }
 }
 
 impl Exchange {
+    /// Forgets everything for the next client; the room stays.
+    pub fn reset(&mut self) {
+        let (mut queue, mut changes) = (std::mem::take(&mut self.queue), std::mem::take(&mut self.changes));
+        queue.reset();
+        changes.clear();
+        *self = Self { queue, changes, ..Self::default() };
+    }
+
     /// Whether the server could serve someone else: its last word was ReadyForQuery outside of a transaction, nothing was sent
     /// since, and both sides are at a message border.
     #[inline]
@@ -103,6 +187,12 @@ impl Exchange {
         self.mixed
     }
 
+    /// Whether a prepared statement of ours was gone, which only a function of the client's can have dropped: what else is prepared
+    /// there is not known either.
+    pub fn lost(&self) -> bool {
+        self.lost
+    }
+
     /// Transaction status of the last ReadyForQuery.
     pub fn status(&self) -> u8 {
         self.status
@@ -123,85 +213,22 @@ impl Exchange {
 
     /// A message of our own follows, sent to end the exchange of a client that is gone.
     pub fn sync(&mut self) {
-        self.queue.ask(Owed::Sync);
-        self.open = true;
-    }
-
-    /// Reads what the client sent.
-    pub fn from_client(&mut self, data: &[u8]) -> Fed {
-        let mut to = 0;
-        loop {
-            let rest = pass(data, &mut to, &mut self.to_server);
-            let (kind, body) = match header(rest, CLIENT_MESSAGE_MAX) {
-                Ok(Some(header)) => header,
-                Ok(None) => return Fed { to, stop: None },
-                Err(malformed) => return Fed { to, stop: Some(Stop::Malformed(malformed)) },
-            };
-            match kind {
-                b'Q' | b'F' => self.ask(Owed::Query),
-                b'S' => self.ask(Owed::Sync),
-                b'P' => self.ask(Owed::Parse),
-                b'B' => self.ask(Owed::Bind),
-                b'D' => self.ask(Owed::Describe),
-                b'E' => self.ask(Owed::Execute),
-                b'C' => self.ask(Owed::Close),
-                b'c' | b'f' => self.queue.ask(Owed::CopyEnd),
-                b'd' | b'H' => {}
-                b'X' => return Fed { to, stop: Some(Stop::Goodbye) },
-                _ => return Fed { to, stop: Some(Stop::Malformed(Malformed::Kind(kind))) },
-            }
-            to += 5;
-            self.to_server = body;
-        }
-    }
-
-    /// Reads what the server sent, and returns how many bytes may be passed on, as [`Fed::to`]. Parameters that it reports go to
-    /// `report`, by name and value.
-    pub fn from_server(&mut self, data: &[u8], mut report: impl FnMut(&[u8], &[u8])) -> Result<usize, Malformed> {
-        let mut to = 0;
-        loop {
-            let rest = pass(data, &mut to, &mut self.to_client);
-            let Some((kind, body)) = header(rest, SERVER_MESSAGE_MAX)? else { break };
-            match kind {
-                b'Z' => match rest.get(5) {
-                    Some(status) if body == 1 => {
-                        self.queue.ready();
-                        self.status = *status;
-                        self.open = !self.queue.is_empty();
-                    }
-                    Some(_) => return Err(Malformed::Length),
-                    None => break,
-                },
-                b'C' | b'T' | b'1' | b'2' | b'3' | b'I' | b'n' | b's' => self.queue.answer(kind),
-                b'E' => self.queue.error(),
-                b'G' => self.queue.copy_in(),
-                b'S' if body <= STATUS_MAX => {
-                    let Some(body) = rest.get(5..5 + body as usize) else { break };
-                    let mut texts = body.split(|byte| *byte == 0);
-                    if let (Some(name), Some(value)) = (texts.next(), texts.next()) {
-                        report(name, value);
-                    }
-                }
-                // Rows and COPY's data, FunctionCallResponse, CopyOutResponse, CopyDone, ParameterDescription, notices and
-                // notifications.
-                b'D' | b'd' | b'V' | b'H' | b'c' | b't' | b'N' | b'A' | b'S' => {}
-                _ => return Err(Malformed::Answer(kind)),
-            }
-            to += 5;
-            self.to_client = body;
-        }
-        Ok(to)
+        self.ask(Owed::Sync);
     }
 
     #[inline]
-    fn ask(&mut self, owed: Owed) {
-        match owed {
+    fn ask(&mut self, item: impl Into<Item>) {
+        let item = item.into();
+        match item.owed {
             Owed::Execute => self.executed = true,
             Owed::Query => self.mixed |= std::mem::take(&mut self.executed),
-            Owed::Sync => self.executed = false,
+            Owed::Sync => {
+                self.executed = false;
+                self.segment = self.segment.wrapping_add(1);
+            }
             _ => {}
         }
-        self.queue.ask(owed);
+        self.queue.ask(item);
         self.open = true;
     }
 }
@@ -219,14 +246,12 @@ pub enum Abandoned {
     Close,
 }
 
-/// Goes on by what is missing of the current message; the rest starts with a header, if that is complete.
+/// Goes on by what is missing of the current message; how many bytes that are.
 #[inline]
-fn pass<'a>(data: &'a [u8], to: &mut usize, missing: &mut u32) -> &'a [u8] {
-    let rest = data.get(*to..).unwrap_or_default();
+fn pass(rest: &[u8], missing: &mut u32) -> usize {
     let n = u32::try_from(rest.len()).map_or(*missing, |len| len.min(*missing));
     *missing -= n;
-    *to += n as usize;
-    rest.get(n as usize..).unwrap_or_default()
+    n as usize
 }
 
 #[cfg(test)]

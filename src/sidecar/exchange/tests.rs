@@ -28,14 +28,16 @@ fn feed(exchange: &mut Exchange, stream: &[u8], cuts: &[usize], client: bool) ->
         let end = (at + cuts.next().unwrap_or(stream.len()).max(1)).min(stream.len());
         held.extend_from_slice(&stream[at..end]);
         at = end;
+        let mut out = Vec::new();
         let to = if client {
-            let fed = exchange.from_client(&held);
+            let fed = exchange.from_client(&held, None, &mut out);
             outcome.stop = fed.stop;
             fed.to
         } else {
             let reports = &mut outcome.reports;
-            match exchange.from_server(&held, |name, value| reports.push((name.to_vec(), value.to_vec()))) {
-                Ok(to) => to,
+            let mut report = |name: &[u8], value: &[u8]| reports.push((name.to_vec(), value.to_vec()));
+            match exchange.from_server(&held, None, &mut out, &mut report) {
+                Ok(fed) => fed.to,
                 Err(malformed) => {
                     outcome.malformed = Some(malformed);
                     break;
@@ -97,9 +99,9 @@ proptest! {
         client in vec(any::<u8>(), 0..300), server in vec(any::<u8>(), 0..300),
     ) {
         let mut exchange = Exchange::default();
-        let fed = exchange.from_client(&client);
+        let fed = exchange.from_client(&client, None, &mut Vec::new());
         prop_assert!(fed.stop.is_some() || client.len() - fed.to < 5);
-        if let Ok(to) = exchange.from_server(&server, |_, _| ()) {
+        if let Ok(Fed { to, .. }) = exchange.from_server(&server, None, &mut Vec::new(), |_, _| ()) {
             prop_assert!(server.len() - to < 6 || server[to] == b'S');
         }
     }
@@ -118,14 +120,14 @@ proptest! {
                 _ => (b"PBEPBES", b"1E"),
             };
             for kind in asked {
-                prop_assert_eq!(exchange.from_client(&put(*kind, b"\0")).stop, None);
+                prop_assert_eq!(exchange.from_client(&put(*kind, b"\0"), None, &mut Vec::new()).stop, None);
                 prop_assert!(!exchange.free());
             }
             for kind in answered {
-                exchange.from_server(&put(*kind, b""), |_, _| ()).unwrap();
+                exchange.from_server(&put(*kind, b""), None, &mut Vec::new(), |_, _| ()).unwrap();
                 prop_assert!(!exchange.free());
             }
-            exchange.from_server(&put(b'Z', b"I"), |_, _| ()).unwrap();
+            exchange.from_server(&put(b'Z', b"I"), None, &mut Vec::new(), |_, _| ()).unwrap();
             prop_assert!(exchange.free());
         }
     }
@@ -136,14 +138,14 @@ fn run(steps: &[(bool, u8)]) -> Exchange {
     let mut exchange = Exchange::default();
     for (client, kind) in steps {
         if *client {
-            assert_eq!(exchange.from_client(&put(*kind, b"\0")).stop, None);
+            assert_eq!(exchange.from_client(&put(*kind, b"\0"), None, &mut Vec::new()).stop, None);
         } else {
             let message = if matches!(kind, b'I' | b't' | b'e') {
                 put(b'Z', &[kind.to_ascii_uppercase()])
             } else {
                 put(*kind, b"")
             };
-            exchange.from_server(&message, |_, _| ()).unwrap();
+            exchange.from_server(&message, None, &mut Vec::new(), |_, _| ()).unwrap();
         }
     }
     exchange
@@ -185,10 +187,13 @@ fn a_query_in_a_batch_that_has_executed_something_is_seen() {
 fn the_longest_messages_of_postgresql_pass_and_longer_ones_do_not() {
     let start = |kind: u8, length: u32| [&[kind][..], &length.to_be_bytes()].concat();
     for (length, stop) in [(0x3fff_fffe, None), (0x3fff_ffff, Some(Stop::Malformed(Malformed::Length)))] {
-        assert_eq!(Exchange::default().from_client(&start(b'd', length)).stop, stop);
+        assert_eq!(Exchange::default().from_client(&start(b'd', length), None, &mut Vec::new()).stop, stop);
     }
     for (length, passed) in [(0x4000_0002, Ok(5)), (0x4000_0003, Err(Malformed::Length))] {
-        assert_eq!(Exchange::default().from_server(&start(b'D', length), |_, _| ()), passed);
+        assert_eq!(
+            Exchange::default().from_server(&start(b'D', length), None, &mut Vec::new(), |_, _| ()).map(|fed| fed.to),
+            passed
+        );
     }
 }
 
@@ -202,7 +207,7 @@ fn what_brings_an_abandoned_connection_to_ready_for_query() {
     assert_eq!(run(&[(C, b'Q'), (S, b'G')]).abandon(), Abandoned::Close);
     assert_eq!(run(&[(S, b'1')]).abandon(), Abandoned::Close);
     let mut half = Exchange::default();
-    half.from_client(&put(b'Q', b"SELECT 1\0")[..8]);
+    half.from_client(&put(b'Q', b"SELECT 1\0")[..8], None, &mut Vec::new());
     assert_eq!(half.abandon(), Abandoned::Close);
 }
 
@@ -211,17 +216,17 @@ fn a_client_that_reads_nothing_is_not_read_for_ever() {
     let mut exchange = Exchange::default();
     let syncs = put(b'S', b"").repeat(OWED_MAX);
     assert!(!exchange.full());
-    exchange.from_client(&syncs);
+    exchange.from_client(&syncs, None, &mut Vec::new());
     assert!(exchange.full());
 }
 
 #[test]
 fn goodbye_and_unknown_messages_end_a_stream_where_they_stand() {
     let query = put(b'Q', b"SELECT 1\0");
-    let fed = Exchange::default().from_client(&[&query[..], &put(b'X', b""), &query].concat());
-    assert_eq!(fed, Fed { to: query.len(), stop: Some(Stop::Goodbye) });
-    let fed = Exchange::default().from_client(&[&query[..], &put(b'?', b"")].concat());
-    assert_eq!(fed, Fed { to: query.len(), stop: Some(Stop::Malformed(Malformed::Kind(b'?'))) });
-    let fed = Exchange::default().from_client(b"Q\0\0\0\x03");
-    assert_eq!(fed, Fed { to: 0, stop: Some(Stop::Malformed(Malformed::Length)) });
+    let fed = Exchange::default().from_client(&[&query[..], &put(b'X', b""), &query].concat(), None, &mut Vec::new());
+    assert_eq!(fed, Fed { to: query.len(), stop: Some(Stop::Goodbye), ..Fed::default() });
+    let fed = Exchange::default().from_client(&[&query[..], &put(b'?', b"")].concat(), None, &mut Vec::new());
+    assert_eq!(fed, Fed { to: query.len(), stop: Some(Stop::Malformed(Malformed::Kind(b'?'))), ..Fed::default() });
+    let fed = Exchange::default().from_client(b"Q\0\0\0\x03", None, &mut Vec::new());
+    assert_eq!(fed, Fed { to: 0, stop: Some(Stop::Malformed(Malformed::Length)), ..Fed::default() });
 }
