@@ -6,6 +6,7 @@
 //! - [`run`]: from the environment to the exit code; [`config`], [`boot`], [`harden`], [`descriptors`] and [`termination`] are
 //!   its steps
 //! - [`drive`]: the loop; [`client`], [`server`] and [`pool`] decide what it does, [`wire`] reads and writes messages
+//! - [`state`]: which session state a client has, and what of it pins the client to its server connection
 //! - [`target`], [`tls`], [`login`]: where to connect, as whom, and the start of a server connection
 //! - [`charge`], [`journal`]: what this instance may be costing PostgreSQL, and its memory across restarts
 //! - [`control`]: the control thread, with [`metrics`]
@@ -27,6 +28,7 @@ pub mod metrics;
 pub mod pool;
 pub mod run;
 pub mod server;
+pub mod state;
 pub mod target;
 pub mod termination;
 pub mod tls;
