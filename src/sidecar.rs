@@ -7,6 +7,7 @@
 //!   its steps
 //! - [`drive`]: the loop; [`client`], [`server`] and [`pool`] decide what it does, [`exchange`] follows what passes between a client and
 //!   its server, [`statement`] whose prepared statements are where; [`wire`] reads and writes messages
+//! - [`state`]: which session state a client has, and what of it pins the client to its server connection
 //! - [`target`], [`tls`], [`login`]: where to connect, as whom, and the start of a server connection
 //! - [`charge`], [`journal`]: what this instance may be costing PostgreSQL, and its memory across restarts
 //! - [`control`]: the control thread, with [`metrics`]
@@ -30,6 +31,7 @@ pub mod pool;
 pub mod run;
 pub mod server;
 pub mod statement;
+pub mod state;
 pub mod target;
 pub mod termination;
 pub mod tls;
