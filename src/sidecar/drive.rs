@@ -4,7 +4,8 @@
 //! edge-triggered; nobody owns a buffer at rest: all reads go through one, and are sent from it. While nothing happens it sleeps.
 //! It takes no lock and resolves no name: the control thread does that ([`super::figures`]).
 //!
-//! - Clients: `front` lets them in, `pair` finds them a server connection, `traffic` passes the bytes, `leave` lets them go.
+//! - Clients: `front` lets them in, `pair` finds them a server connection, `traffic` passes the bytes, `settle` decides whether they
+//!   keep it, `leave` lets them go.
 //! - Server connections: `open` connects, `login` logs in, `errands` runs our own statements, `back` has those without a client.
 //! - Beside these: `cancel` (cancel requests), `upkeep` (time, demand, commands, the end), `books` (charges and journal), `resolve`
 //!   (addresses), `blame` (what is said when there is no server) and `peer` (one socket).
@@ -21,6 +22,7 @@ mod open;
 mod pair;
 mod peer;
 mod resolve;
+mod settle;
 mod traffic;
 mod upkeep;
 
@@ -47,6 +49,7 @@ use super::figures::{Commands, Figures, Request};
 use super::journal::Account;
 use super::pool::{Backoff, Queue, Release};
 use super::server;
+use super::state::{Hints, Pins, Roles};
 use super::statement::{Copies, Names, Texts};
 use super::target::Target;
 use super::tls::Transport;
@@ -114,7 +117,8 @@ const KIND: u64 = 15 << 60;
 struct Client {
     peer: Peer,
     phase: Phase,
-    /// From the login on.
+    /// What it asked for at its start, and the settings that it has now; from the login on.
+    startup: Option<Rc<Identity>>,
     identity: Option<Rc<Identity>>,
     /// The parameters that it was told.
     told: Option<Rc<Parameters>>,
@@ -149,6 +153,11 @@ struct Server {
     cancel: cancel::Canceling,
     /// The name of our login has come back, so the identity is off.
     bare: bool,
+    /// Who it is without a client's doing.
+    login: Roles,
+    /// Why its client keeps it, and what it was asked about.
+    pins: Pins,
+    asked: Hints,
     /// Its client has a message that waits for an answer.
     waits: bool,
     /// Must not be used again.
@@ -174,6 +183,8 @@ struct Loop {
     crowded: bool,
     limits: Limits,
     release: Release,
+    /// The server is asked after every transaction.
+    verify_always: bool,
     target: Arc<Target>,
     figures: Arc<Figures>,
     books: Books,
@@ -266,6 +277,7 @@ impl Loop {
             crowded: false,
             limits: start.limits,
             release: start.release,
+            verify_always: false,
             target: start.target,
             figures: start.figures,
             books: Books::new(start.account, start.epoch),

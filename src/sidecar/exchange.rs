@@ -12,6 +12,7 @@ mod put_back;
 
 use std::rc::Rc;
 
+use super::state::Hints;
 use super::statement::{Changes, Copies, Describing, Names, Texts};
 use super::wire::{Malformed, Parameters};
 
@@ -79,6 +80,8 @@ pub struct Tracked<'a> {
     pub texts: &'a mut Texts,
     /// What the client's parsing depends on.
     pub settings: &'a Rc<Parameters>,
+    /// The client has a right to notifications.
+    pub listens: bool,
 }
 
 /// See the module. The bytes themselves are not kept: a caller passes them on as far as [`Fed`] says.
@@ -100,6 +103,15 @@ pub struct Exchange {
     segment: u32,
     /// The statement that was parsed again for the message that waits.
     retried: Option<u32>,
+    /// What of the session may be another than it was known to be, and names of custom parameters that may have been set.
+    hints: Hints,
+    custom: Vec<Box<[u8]>>,
+    /// Of the text of the last Bind.
+    bound: Hints,
+    /// A portal with a name was bound, so that Execute need not run what was bound last.
+    named_portals: bool,
+    /// A message on its way may drop all statements.
+    drops: bool,
     /// Something that leaves a trace was sent since the last ReadyForQuery: after Parse and Flush nothing is owed, but the batch is
     /// open until its Sync.
     open: bool,
@@ -125,6 +137,11 @@ impl Default for Exchange {
             describing: Describing::default(),
             segment: 0,
             retried: None,
+            hints: Hints::NONE,
+            custom: Vec::new(),
+            bound: Hints::NONE,
+            named_portals: false,
+            drops: false,
             open: false,
             executed: false,
             mixed: false,
@@ -141,6 +158,22 @@ impl Exchange {
         queue.reset();
         changes.clear();
         *self = Self { queue, changes, ..Self::default() };
+    }
+
+    /// What of the session may be another than it was known to be.
+    pub fn hints(&self) -> Hints {
+        self.hints
+    }
+
+    /// Names of custom parameters that may have been set.
+    pub fn custom(&self) -> &[Box<[u8]>] {
+        &self.custom
+    }
+
+    /// The session is known again.
+    pub fn known(&mut self) {
+        self.hints = Hints::NONE;
+        self.custom.clear();
     }
 
     /// Whether the server could serve someone else: its last word was ReadyForQuery outside of a transaction, nothing was sent

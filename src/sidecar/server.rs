@@ -4,12 +4,14 @@
 //! whatever goes wrong leads to [`Phase::Closing`], which waits for the server's own end of the stream.
 
 mod errand;
+mod tools;
 mod wardrobe;
 
 use super::login::Login;
 use super::tls::Negotiation;
 
 pub use errand::{Errand, Reply, report};
+pub use tools::{ask, make_tools};
 pub use wardrobe::{discard, dress, dress_again, query};
 
 /// Where a server connection is.
@@ -47,6 +49,8 @@ pub enum Purpose {
     Dress,
     /// A client has reset all settings: its start-up parameters are set again.
     DressAgain,
+    /// What of its session has a client left?
+    Ask,
     /// Everything that a client left is thrown away.
     Reset,
     /// Which of our lost backends are still there?

@@ -13,6 +13,7 @@ mod texts;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::state::Hints;
 use super::wire::Parameters;
 
 pub use changes::{Change, Changes, Of, Pending};
@@ -38,6 +39,10 @@ pub struct Statement {
     pub id: u32,
     /// What its parsing depends on.
     settings: Rc<Parameters>,
+    /// What of the session it may change when it runs.
+    pub hints: Hints,
+    /// Names of custom parameters that it may set.
+    pub custom: Box<[Box<[u8]>]>,
     /// The last description of it by any server, so that equal ones are one.
     described: RefCell<Option<Rc<Description>>>,
     /// As in Parse: the text, a zero byte, and the types. None where it was too long to be kept.
@@ -92,6 +97,11 @@ pub fn name_of(number: u32, room: &mut [u8; 16]) -> &[u8] {
 /// The same, appended.
 pub fn write_name(number: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(name_of(number, &mut [0; 16]));
+}
+
+/// A text up to its zero byte.
+fn up_to_zero(text: &[u8]) -> &[u8] {
+    text.iter().position(|byte| *byte == 0).and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
 /// One name of one client, from its Parse to its Close.

@@ -39,5 +39,9 @@ mod pieces;
 mod programs;
 #[path = "pool/roles.rs"]
 mod roles;
+#[path = "pool/sessions.rs"]
+mod sessions;
+#[path = "pool/statements.rs"]
+mod statements;
 #[path = "pool/waiting.rs"]
 mod waiting;

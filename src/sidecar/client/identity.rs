@@ -2,13 +2,14 @@
 
 use std::rc::Rc;
 
+use crate::sidecar::state::parse_settings;
 use crate::sidecar::wire::{Parameters, message};
 
 /// Different sets of parameters that are remembered after their last client has left.
 const REMEMBERED: usize = 64;
 
 /// Start-up parameters that clients have in common. Two clients want the same session exactly if their identities are one `Rc`.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Identity {
     /// What the client asked for. `application_name` is always there, since our own logins carry another.
     pub parameters: Parameters,
@@ -56,8 +57,7 @@ impl Identities {
         if self.known.len() >= REMEMBERED {
             self.known.retain(|known| Rc::strong_count(&known.identity) > 1);
         }
-        let parsing: Parameters =
-            parameters.iter().filter(|(name, _)| !name.eq_ignore_ascii_case(b"application_name")).collect();
+        let parsing = parse_settings(&parameters);
         let same = self.known.iter().find(|known| *known.identity.parsing == parsing);
         let parsing = same.map_or_else(|| Rc::new(parsing), |known| Rc::clone(&known.identity.parsing));
         let identity = Rc::new(Identity { parameters, parsing });

@@ -10,7 +10,8 @@ use super::peer::Gone;
 use crate::sidecar::client::Phase as Client;
 use crate::sidecar::exchange::{Abandoned, Tracked};
 use crate::sidecar::pool::{self, Release};
-use crate::sidecar::server::{Phase, Purpose, discard, dress, report};
+use crate::sidecar::server::{Phase, Purpose, discard, dress, query, report};
+use crate::sidecar::state::Pins;
 use crate::sidecar::statement::Names;
 use crate::sidecar::wire::{Fields, Parameters, fatal, message, next};
 
@@ -79,6 +80,7 @@ impl Loop {
             copies: &mut server.copies,
             texts: &mut self.texts,
             settings: &nothing,
+            listens: true,
         });
         self.out.clear();
         let fed = server
@@ -102,12 +104,23 @@ impl Loop {
         if server.cancel != Canceling::No {
             return;
         }
-        if self.worn(j) {
+        let transactions = self.release == Release::AtReadyForQuery;
+        let pinned = transactions && !server.pins.is_empty();
+        if pinned || self.worn(j) {
+            // DISCARD ALL does not undo everything that a pin may stand for.
             return self.dismiss(j);
         }
         self.out.clear();
-        let Some(server) = self.servers.get(j) else { return };
+        let Some(server) = self.servers.get_mut(j) else { return };
         let status = server.exchange.status();
+        if transactions && !server.exchange.hints().asks(Pins::NONE) && !self.verify_always {
+            if status == b'I' {
+                return self.rest(j);
+            }
+            query(&mut self.out, "ROLLBACK");
+            return self.send_errand(j, 1, Purpose::Reset);
+        }
+        server.copies.clear();
         let mut statements = discard(status, &mut self.out);
         if let Some(identity) = &server.dressed {
             statements += dress(None, &identity.parameters, &mut self.out);
@@ -321,10 +334,5 @@ impl Loop {
         server.deadline = Some(deadline);
         self.due(deadline);
         self.cancel(j);
-    }
-
-    /// Whether a client that leaves loses what it had on the connection.
-    pub(super) fn sessions(&self) -> bool {
-        self.release == Release::AtDisconnect
     }
 }

@@ -230,11 +230,13 @@ impl Loop {
         }
         let Some(server) = self.servers.get(j) else { return };
         if server.cancel == Canceling::No && matches!(server.phase, Phase::Draining) && server.exchange.quiet() {
-            if self.sessions() || !server.exchange.free() {
-                self.give_back(j);
-            } else {
-                self.rest(j);
-            }
+            self.give_back(j);
+            self.serve();
+        } else if server.cancel == Canceling::No
+            && matches!(server.phase, Phase::Attached)
+            && self.release.now(&server.exchange)
+        {
+            self.settle(j);
             self.serve();
         }
     }

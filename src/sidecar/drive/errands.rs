@@ -18,6 +18,10 @@ impl Loop {
     pub(super) fn send_errand(&mut self, j: usize, statements: u32, purpose: Purpose) {
         let Some(server) = self.servers.get_mut(j) else { return };
         server.phase = Phase::Busy(Errand::new(statements), purpose);
+        if purpose != Purpose::Ask {
+            // A Query has dropped it, or a Parse replaced it: by none that any client knows.
+            server.copies.set_unnamed(Some(0));
+        }
         server.deadline = Some(self.now + ERRAND_TIMEOUT);
         let sent = server.write(&self.epoll, &self.out, &mut self.cipher);
         self.due(self.now + ERRAND_TIMEOUT);
@@ -44,6 +48,7 @@ impl Loop {
             Purpose::IdentifyAgain => self.identified(j, &replies, true),
             Purpose::Dress => self.dressed(j, &replies, false),
             Purpose::DressAgain => self.dressed(j, &replies, true),
+            Purpose::Ask => self.answered(j, &replies),
             Purpose::Reset => self.was_reset(j, &replies),
             Purpose::Look => self.looked(j, &replies),
         }

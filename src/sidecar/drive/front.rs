@@ -46,6 +46,7 @@ impl Loop {
         self.clients.insert(Client {
             peer,
             phase,
+            startup: None,
             identity: None,
             told: None,
             key: Key::default(),
@@ -152,7 +153,8 @@ impl Loop {
         if wishes.get(b"application_name").is_none() {
             wishes.set(b"application_name", self.target.application_name.as_deref().unwrap_or_default());
         }
-        client.identity = Some(self.identities.of(wishes));
+        client.startup = Some(self.identities.of(wishes));
+        client.identity.clone_from(&client.startup);
         client.phase = Phase::Idle;
         self.transient -= 1;
         self.out.clear();

@@ -13,6 +13,7 @@ use super::{Loop, TURN};
 use crate::sidecar::client::{Phase, repetition};
 use crate::sidecar::exchange::Abandoned;
 use crate::sidecar::pool;
+use crate::sidecar::state::Pin;
 use crate::sidecar::wire::Refusal;
 
 /// A client that was refused may take so long to read why.
@@ -86,7 +87,12 @@ impl Loop {
                 self.figures.waits.record(self.now - client.since);
                 self.queue.leave();
             }
-            Phase::Attached(j) => self.abandon(j, polite),
+            Phase::Attached(j) => {
+                if let Some(server) = self.servers.get_mut(j).filter(|_| client.names.pins()) {
+                    server.pins.insert(Pin::Statement);
+                }
+                self.abandon(j, polite);
+            }
             Phase::Idle => {}
         }
     }

@@ -17,6 +17,7 @@ use super::{Loop, SERVER, Server};
 use crate::sidecar::exchange::Exchange;
 use crate::sidecar::pool::{self, Counts};
 use crate::sidecar::server::Phase;
+use crate::sidecar::state::{Hints, Pins, Roles};
 use crate::sidecar::statement::Copies;
 use crate::sidecar::target::{Keepalive, Target, arrives_at};
 use crate::sidecar::tls::{Negotiation, Transport};
@@ -129,6 +130,9 @@ impl Loop {
             look: None,
             cancel: Canceling::No,
             bare: false,
+            login: Roles::of_login(&self.target.user),
+            pins: Pins::NONE,
+            asked: Hints::NONE,
             waits: false,
             stained: false,
             since: self.now,

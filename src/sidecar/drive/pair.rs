@@ -8,7 +8,8 @@ use super::Loop;
 use super::cancel::Canceling;
 use crate::sidecar::client::{Identity, Phase, corrections};
 use crate::sidecar::pool::Cause;
-use crate::sidecar::server::{self, Purpose, dress};
+use crate::sidecar::server::{self, Purpose, dress, query};
+use crate::sidecar::state::Pins;
 
 impl Loop {
     /// A client without a server connection has sent something.
@@ -114,6 +115,7 @@ impl Loop {
             server.deadline = None;
             server.bare = false;
             server.exchange.reset();
+            server.pins = Pins::NONE;
             self.attached += 1;
             self.figures.acquired.fetch_add(1, Relaxed);
             self.figures.waits.record(waited);
@@ -130,7 +132,12 @@ impl Loop {
         }
         self.out.clear();
         let old = server.dressed.as_ref().map(|old| &old.parameters);
-        let statements = dress(old, &identity.parameters, &mut self.out);
+        let mut statements = dress(old, &identity.parameters, &mut self.out);
+        if !server.dressed.as_ref().is_some_and(|old| Rc::ptr_eq(&old.parsing, &identity.parsing)) {
+            // See `tools::ask`.
+            query(&mut self.out, "DISCARD PLANS");
+            statements += 1;
+        }
         self.send_errand(j, statements, Purpose::Dress);
     }
 

@@ -15,6 +15,7 @@ use crate::sidecar::client::Phase as Client;
 use crate::sidecar::exchange::{Abandoned, Stop, Tracked};
 use crate::sidecar::pool::Release;
 use crate::sidecar::server::Phase;
+use crate::sidecar::state::Pin;
 use crate::sidecar::tls::Transport;
 use crate::sidecar::wire::{Parameters, fatal};
 
@@ -100,6 +101,7 @@ impl Loop {
                 copies: &mut server.copies,
                 texts: &mut self.texts,
                 settings: &identity.parsing,
+                listens: server.pins.contains(Pin::Listen),
             });
         self.out.clear();
         let fed = server.exchange.from_client(data, tracked.as_mut(), &mut self.out);
@@ -128,10 +130,8 @@ impl Loop {
             }
             None => {}
         }
-        if free {
-            self.release(j);
-        }
-        !free && !broken && !fed.wait
+        let kept = !free || self.settle(j);
+        kept && !broken && !fed.wait
     }
 
     pub(super) fn server_event(&mut self, j: usize, flags: EventFlags) {
@@ -203,6 +203,7 @@ impl Loop {
                 copies: &mut server.copies,
                 texts: &mut self.texts,
                 settings: &identity.parsing,
+                listens: server.pins.contains(Pin::Listen),
             });
         self.out.clear();
         let fed = server.exchange.from_server(data, tracked.as_mut(), &mut self.out, |name, value| {
@@ -228,8 +229,10 @@ impl Loop {
             return Ok(false);
         }
         if self.release.now(&server.exchange) {
-            self.release(j);
-            return Ok(false);
+            if !self.settle(j) {
+                return Ok(false);
+            }
+            return Ok(self.servers.get(j).is_some_and(|server| server.peer.readable));
         }
         if client.peer.closing && server.exchange.abandon() != Abandoned::Wait {
             self.again.push(client.peer.token);

@@ -2,6 +2,7 @@
 
 use super::put_back::put_back;
 use super::{About, Exchange, Fed, Item, Owed, Tracked, pass};
+use crate::sidecar::state::Hints;
 use crate::sidecar::wire::{Fields, Malformed, SERVER_MESSAGE_MAX, header};
 
 /// Longest ParameterStatus or CommandComplete that is looked at.
@@ -64,6 +65,20 @@ impl Exchange {
                     };
                     self.listening = Some((kind, about));
                 }
+                b'C' if tracked.is_some() && body <= SHORT_MAX => {
+                    let Some(tag) = whole else { break };
+                    self.completed(tag.strip_suffix(&[0]).unwrap_or(tag), tracked.as_deref_mut());
+                    if let Some(item) = self.queue.answer(kind) {
+                        self.confirm(&item, tracked.as_deref_mut());
+                    }
+                }
+                b'A' if tracked.as_ref().is_some_and(|tracked| !tracked.listens)
+                    && !self.hints.contains(Hints::CHANNELS) =>
+                {
+                    // It belongs to a client that was here before, who listens by means that were not seen.
+                    self.hints |= Hints::CHANNELS;
+                    ours = true;
+                }
                 b'C' | b'T' | b'1' | b'2' | b'3' | b'I' | b'n' | b's' => {
                     ours = self.queue.front().is_some_and(|item| item.owed.is_ours());
                     if let Some(item) = self.queue.answer(kind) {
@@ -78,6 +93,7 @@ impl Exchange {
                     let mut texts = body.split(|byte| *byte == 0);
                     if let (Some(name), Some(value)) = (texts.next(), texts.next()) {
                         report(name, value);
+                        self.hints |= Hints::SETTINGS;
                     }
                 }
                 // Rows and COPY's data, FunctionCallResponse, CopyOutResponse, CopyDone, ParameterDescription, notices and
@@ -117,6 +133,16 @@ impl Exchange {
             self.swallowing = self.to_client > 0;
         } else {
             fed.to += n;
+        }
+    }
+
+    /// A statement has run, with this command tag.
+    fn completed(&mut self, tag: &[u8], tracked: Option<&mut Tracked<'_>>) {
+        let text = self.queue.front().map_or(Hints::NONE, |item| item.hints);
+        self.hints |= text.after_tag(tag);
+        if let (b"DISCARD ALL" | b"DEALLOCATE ALL", Some(tracked)) = (tag, tracked) {
+            tracked.names.clear();
+            tracked.copies.clear();
         }
     }
 

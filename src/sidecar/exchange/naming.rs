@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::{About, Exchange, Fed, Item, Owed, Tracked};
+use crate::sidecar::state::{Hints, hints_of_text};
 use crate::sidecar::statement::{
     Description, Entry, NEVER, Of, PREFIX, Pending, SPARE, Statement, TEXT_MAX, Unnamed, name_of, write_name,
 };
@@ -35,6 +36,8 @@ enum Known {
     NotYet,
 }
 
+/// A Query up to this length is read as a whole; of a longer one that comes in pieces anything is believed.
+const QUERY_MAX: u32 = 16 * 1024;
 const FLUSH: &[u8] = b"H\0\0\0\x04";
 
 impl Exchange {
@@ -50,10 +53,13 @@ impl Exchange {
     ) -> Step {
         let rest = data.get(fed.to + 5..).unwrap_or_default();
         let whole = rest.get(..body as usize);
+        self.drops &= self.active();
         match (kind, whole) {
             // The server will call that a violation of the protocol. Nothing may wait now: the end of COPY is behind it.
             _ if self.queue.copying() => Step::AsIs(plain(kind).into()),
-            (b'Q', _) => self.query(tracked),
+            (b'Q', None) if body <= QUERY_MAX => Step::Hold,
+            (b'Q', _) => self.query(whole, tracked),
+            _ if self.drops && self.active() => self.wait(data, fed, out),
             (b'P', Some(whole)) if whole.len() <= TEXT_MAX => self.parse(whole, data, fed, tracked, out),
             (b'P', None) if body as usize <= TEXT_MAX => Step::Hold,
             (b'P', _) => self.parse_large(rest, body, data, fed, tracked, out),
@@ -70,13 +76,18 @@ impl Exchange {
         }
     }
 
-    fn query(&mut self, tracked: &Tracked<'_>) -> Step {
+    fn query(&mut self, text: Option<&[u8]>, tracked: &Tracked<'_>) -> Step {
+        let hints = match text {
+            Some(text) => hints_of_text(text, &mut |name: &[u8]| self.custom.push(name.into())),
+            None => Hints::EVERYTHING | Hints::DROPS_STATEMENTS,
+        };
+        self.hint(hints);
         let nothing =
             tracked.names.unnamed().is_none() && tracked.copies.unnamed().is_none() && self.changes.is_empty();
         if !nothing {
             self.changes.push(self.segment, Of::Nameless);
         }
-        Step::AsIs(Item { owed: Owed::Query, about: About::Nothing, changes: !nothing })
+        Step::AsIs(Item { hints, changes: !nothing, ..Owed::Query.into() })
     }
 
     fn parse(
@@ -104,7 +115,7 @@ impl Exchange {
                 }
                 fed.flush(data, out);
                 message(out, b'P', |out| [SPARE, &[0], body].iter().for_each(|part| out.extend_from_slice(part)));
-                self.ask(Item { owed: Owed::Parse, about: About::Taken(name.into()), changes: false });
+                self.ask(Item::about(Owed::Parse, About::Taken(name.into())));
             }
             Some(false) => {
                 let statement = tracked.texts.of(tracked.settings, body);
@@ -119,7 +130,7 @@ impl Exchange {
                     out.extend_from_slice(body);
                 });
                 self.changes.push(self.segment, Of::Named(Rc::clone(&entry)));
-                self.ask(Item { owed: Owed::Parse, about: About::Entry(Rc::clone(&entry)), changes: true });
+                self.ask(Item::change(Owed::Parse, About::Entry(Rc::clone(&entry))));
                 self.describe_ours(number, About::Entry(entry), out);
             }
         }
@@ -130,7 +141,7 @@ impl Exchange {
     fn parse_unnamed(&mut self, statement: Rc<Statement>, tracked: &mut Tracked<'_>) -> Step {
         let unnamed = Unnamed { parse: tracked.texts.parse(), statement, description: None };
         self.changes.push(self.segment, Of::Unnamed(unnamed));
-        Step::AsIs(Item { owed: Owed::Parse, about: About::Nothing, changes: true })
+        Step::AsIs(Item::change(Owed::Parse, About::Nothing))
     }
 
     /// One that is too long to be kept: it streams, and its client keeps the server connection until it is closed.
@@ -159,7 +170,7 @@ impl Exchange {
                 }
                 fed.flush(data, out);
                 begin(out, b'P', &[SPARE, &[0]], left);
-                self.ask(Item { owed: Owed::Parse, about: About::Taken(name.into()), changes: false });
+                self.ask(Item::about(Owed::Parse, About::Taken(name.into())));
             }
             Some(false) => {
                 fed.flush(data, out);
@@ -168,7 +179,7 @@ impl Exchange {
                 let mut digits = [0; 16];
                 begin(out, b'P', &[name_of(number, &mut digits), &[0]], left);
                 self.changes.push(self.segment, Of::Named(Rc::clone(&entry)));
-                self.ask(Item { owed: Owed::Parse, about: About::Entry(entry), changes: true });
+                self.ask(Item::change(Owed::Parse, About::Entry(entry)));
             }
         }
         fed.skip(5 + name.len() + 1);
@@ -191,20 +202,24 @@ impl Exchange {
             return if more { Step::Hold } else { Step::Malformed(Malformed::Fields) };
         };
         let Some(left) = left(body, portal.len() + name.len() + 2) else { return Step::Malformed(Malformed::Fields) };
+        self.named_portals |= !portal.is_empty();
         let known = self.resolve(name, data, fed, tracked, out);
+        if !matches!(known, Known::NotYet) {
+            self.will_run(name, tracked);
+        }
         match known {
             Known::NotYet => return self.wait(data, fed, out),
-            Known::Same(about) => return Step::AsIs(Item { owed: Owed::Bind, about, changes: false }),
+            Known::Same(about) => return Step::AsIs(Item::about(Owed::Bind, about)),
             Known::As(id, about) => {
                 fed.flush(data, out);
                 let mut ours = [0; 16];
                 begin(out, b'B', &[portal, &[0], name_of(id, &mut ours), &[0]], left);
-                self.ask(Item { owed: Owed::Bind, about, changes: false });
+                self.ask(Item::about(Owed::Bind, about));
             }
             Known::Never(about) => {
                 fed.flush(data, out);
                 begin(out, b'B', &[portal, &[0], NEVER, &[0]], left);
-                self.ask(Item { owed: Owed::Bind, about, changes: false });
+                self.ask(Item::about(Owed::Bind, about));
             }
         }
         fed.skip(5 + portal.len() + name.len() + 2);
@@ -223,7 +238,7 @@ impl Exchange {
         let known = self.resolve(name, data, fed, tracked, out);
         let (ours, about) = match known {
             Known::NotYet => return self.wait(data, fed, out),
-            Known::Same(about) => return Step::AsIs(Item { owed: Owed::Describe, about, changes: false }),
+            Known::Same(about) => return Step::AsIs(Item::about(Owed::Describe, about)),
             Known::As(id, about) => (Some(id), about),
             Known::Never(about) => (None, about),
         };
@@ -231,7 +246,7 @@ impl Exchange {
         let mut digits = [0; 16];
         let ours = ours.map_or(NEVER, |id| name_of(id, &mut digits));
         begin(out, b'D', &[b"S", ours, &[0]], 0);
-        self.ask(Item { owed: Owed::Describe, about, changes: false });
+        self.ask(Item::about(Owed::Describe, about));
         fed.skip(5 + 1 + name.len() + 1);
         Step::Replaced(0)
     }
@@ -240,7 +255,7 @@ impl Exchange {
         let Some((name, [])) = text(name) else { return Step::Malformed(Malformed::Fields) };
         if name.is_empty() {
             self.changes.push(self.segment, Of::Nameless);
-            return Step::AsIs(Item { owed: Owed::Close, about: About::Nothing, changes: true });
+            return Step::AsIs(Item::change(Owed::Close, About::Nothing));
         }
         let kept = match self.changes.named(name, self.segment) {
             Pending::Unknown => return self.wait(data, fed, out),
@@ -266,9 +281,38 @@ impl Exchange {
         // The copy stays, for others and for the next time: PostgreSQL answers the same to what does not exist.
         begin(out, b'C', &[b"S", NEVER, &[0]], 0);
         self.changes.push(self.segment, Of::Close(Rc::clone(&entry.name)));
-        self.ask(Item { owed: Owed::Close, about: About::Nothing, changes: true });
+        self.ask(Item::change(Owed::Close, About::Nothing));
         fed.skip(5 + 1 + name.len() + 1);
         Step::Replaced(0)
+    }
+
+    /// A statement is bound, and so may run.
+    fn will_run(&mut self, name: &[u8], tracked: &Tracked<'_>) {
+        let statement = if name.is_empty() {
+            match self.changes.unnamed(self.segment) {
+                Pending::Here(unnamed) => unnamed.map(|unnamed| &unnamed.statement),
+                _ => tracked.names.unnamed().map(|unnamed| &unnamed.statement),
+            }
+        } else {
+            match self.changes.named(name, self.segment) {
+                Pending::Here(entry) => entry.map(|entry| &entry.statement),
+                _ => tracked.names.get(name).map(|entry| &entry.statement),
+            }
+        };
+        let Some(statement) = statement.cloned() else {
+            // It may be one that SQL has prepared.
+            (self.bound, self.hints) = (Hints::NONE, self.hints | Hints::EVERYTHING);
+            return;
+        };
+        self.custom.extend(statement.custom.iter().cloned());
+        self.bound = statement.hints;
+        self.hint(statement.hints);
+    }
+
+    /// Something of the session may be another by the time that the server is free.
+    fn hint(&mut self, hints: Hints) {
+        self.hints |= hints;
+        self.drops |= hints.contains(Hints::DROPS_STATEMENTS);
     }
 
     /// Whether the client has a statement of this name; none while that is not known.
@@ -323,7 +367,7 @@ impl Exchange {
                     fed.flush(data, out);
                     begin(out, b'C', &[b"S", &[0]], 0);
                     self.changes.push(self.segment, Of::Clean);
-                    self.ask(Item { owed: Owed::OurClose, about: About::Nothing, changes: true });
+                    self.ask(Item::change(Owed::OurClose, About::Nothing));
                 }
                 Known::Same(About::Nothing)
             }
@@ -388,7 +432,7 @@ impl Exchange {
         });
         self.changes.push(self.segment, Of::Copy(number, Rc::clone(statement)));
         let copy = About::Copy(number, Rc::clone(statement), entry.cloned());
-        self.ask(Item { owed: Owed::OurParse, about: copy.clone(), changes: true });
+        self.ask(Item::change(Owed::OurParse, copy.clone()));
         self.describe_ours(number, copy, out);
         Known::NotYet
     }
@@ -405,7 +449,7 @@ impl Exchange {
         // Also in a transaction that has failed PostgreSQL takes an empty text.
         begin(out, b'P', &[SPARE, &[0, 0, 0, 0]], 0);
         self.changes.push(self.segment, Of::Spare);
-        self.ask(Item { owed: Owed::OurParse, about: About::Nothing, changes: true });
+        self.ask(Item::change(Owed::OurParse, About::Nothing));
         true
     }
 
@@ -420,13 +464,13 @@ impl Exchange {
         let mut digits = [0; 16];
         begin(out, b'C', &[b"S", name_of(number, &mut digits), &[0]], 0);
         self.changes.push(self.segment, Of::Uncopy(number));
-        self.ask(Item { owed: Owed::OurClose, about: About::Nothing, changes: true });
+        self.ask(Item::change(Owed::OurClose, About::Nothing));
     }
 
     fn describe_ours(&mut self, number: u32, about: About, out: &mut Vec<u8>) {
         let mut digits = [0; 16];
         begin(out, b'D', &[b"S", name_of(number, &mut digits), &[0]], 0);
-        self.ask(Item { owed: Owed::OurDescribe, about, changes: false });
+        self.ask(Item::about(Owed::OurDescribe, about));
     }
 
     /// The message waits. Where no ReadyForQuery is owed the answer might stay in the server's buffer.

@@ -1,7 +1,8 @@
 //! From the client to the server.
 
 use super::naming::Step;
-use super::{Exchange, Fed, OUT_MAX, Owed, Stop, Tracked, pass};
+use super::{Exchange, Fed, Item, OUT_MAX, Owed, Stop, Tracked, pass};
+use crate::sidecar::state::Hints;
 use crate::sidecar::wire::{CLIENT_MESSAGE_MAX, Malformed, header};
 
 impl Exchange {
@@ -34,12 +35,20 @@ impl Exchange {
                 }
             } else {
                 match kind {
-                    b'Q' | b'F' => self.ask(Owed::Query),
+                    b'Q' => self.ask(Owed::Query),
+                    b'F' => {
+                        // It calls whatever it likes.
+                        self.hints |= Hints::EVERYTHING;
+                        self.ask(Owed::Query);
+                    }
                     b'S' => self.ask(Owed::Sync),
                     b'P' => self.ask(Owed::Parse),
                     b'B' => self.ask(Owed::Bind),
                     b'D' => self.ask(Owed::Describe),
-                    b'E' => self.ask(Owed::Execute),
+                    b'E' => {
+                        let hints = if self.named_portals { Hints::NONE } else { self.bound };
+                        self.ask(Item { hints, ..Owed::Execute.into() });
+                    }
                     b'C' => self.ask(Owed::Close),
                     b'c' | b'f' => self.queue.ask(Owed::CopyEnd),
                     b'd' | b'H' => {}

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use crate::sidecar::state::Hints;
 use crate::sidecar::statement::{Entry, Statement};
 
 /// One message that has an answer, or [`Owed::CopyEnd`].
@@ -75,13 +76,27 @@ pub struct Item {
     pub owed: Owed,
     /// What for.
     pub about: About,
+    /// What of the session it may change, by its text.
+    pub hints: Hints,
     /// It is the first of [`Changes`](crate::sidecar::statement::Changes) by then.
     pub changes: bool,
 }
 
+impl Item {
+    /// One about a statement.
+    pub fn about(owed: Owed, about: About) -> Self {
+        Self { about, ..owed.into() }
+    }
+
+    /// One that changes something.
+    pub fn change(owed: Owed, about: About) -> Self {
+        Self { about, changes: true, ..owed.into() }
+    }
+}
+
 impl From<Owed> for Item {
     fn from(owed: Owed) -> Self {
-        Self { owed, about: About::Nothing, changes: false }
+        Self { owed, about: About::Nothing, hints: Hints::NONE, changes: false }
     }
 }
 

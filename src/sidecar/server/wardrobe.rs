@@ -27,7 +27,7 @@ pub fn query(out: &mut Vec<u8>, sql: &str) {
 /// one of them fails.
 pub fn dress(old: Option<&Parameters>, new: &Parameters, out: &mut Vec<u8>) -> u32 {
     let mut statements = 0;
-    if let Some(old) = old.filter(|old| old.iter().any(|(name, _)| new.get(name).is_none())) {
+    if let Some(old) = old.filter(|old| old.iter().any(|(name, value)| needs_reset(name, value, new))) {
         if ROLES.iter().any(|name| old.get(name).is_some()) {
             query(out, "RESET SESSION AUTHORIZATION");
             query(out, "RESET ROLE");
@@ -37,6 +37,11 @@ pub fn dress(old: Option<&Parameters>, new: &Parameters, out: &mut Vec<u8>) -> u
         statements += 1;
     }
     statements + set(SET, new, out)
+}
+
+/// Whether what was set must be reset first: it is not wanted, or what is wanted may only replace a part of it.
+fn needs_reset(name: &[u8], value: &[u8], new: &Parameters) -> bool {
+    new.get(name).is_none_or(|wanted| name.eq_ignore_ascii_case(b"DateStyle") && wanted != value)
 }
 
 /// Appends what puts back of `parameters` what the client itself has reset, and returns the number of statements.

@@ -32,6 +32,8 @@ pub struct Copies {
     unnamed: Option<u64>,
     /// The statement with the name [`super::SPARE`] exists.
     spare: bool,
+    /// Our own statements exist.
+    tools: bool,
 }
 
 impl Copies {
@@ -96,7 +98,7 @@ impl Copies {
     pub fn clear(&mut self) {
         self.by_statement.clear();
         self.retired.clear();
-        (self.bytes, self.spare) = (0, false);
+        (self.bytes, self.spare, self.tools) = (0, false, false);
     }
 
     /// A copy that must go before one of `size` bytes is prepared, no more to be found from now on: one that is not needed, or the one
@@ -133,6 +135,16 @@ impl Copies {
     /// It exists from now on, or does not.
     pub fn set_spare(&mut self, spare: bool) {
         self.spare = spare;
+    }
+
+    /// Whether our own statements exist.
+    pub fn has_tools(&self) -> bool {
+        self.tools
+    }
+
+    /// They exist from now on.
+    pub fn set_tools(&mut self) {
+        self.tools = true;
     }
 
     /// How many there are, and the bytes of their texts.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::Statement;
+use crate::sidecar::state::{Hints, hints_of_text};
 use crate::sidecar::wire::Parameters;
 
 /// Bytes of texts beyond which those that nobody has any more are forgotten.
@@ -74,7 +75,12 @@ impl Texts {
     }
 
     fn make(&mut self, settings: &Rc<Parameters>, body: Option<Rc<[u8]>>) -> Rc<Statement> {
-        Rc::new(Statement { id: self.number(), settings: Rc::clone(settings), described: RefCell::default(), body })
+        let mut custom = Vec::new();
+        let hints = body.as_deref().map_or(Hints::EVERYTHING | Hints::DROPS_STATEMENTS, |body| {
+            hints_of_text(super::up_to_zero(body), &mut |name: &[u8]| custom.push(name.into()))
+        });
+        let (settings, custom) = (Rc::clone(settings), custom.into());
+        Rc::new(Statement { id: self.number(), settings, hints, custom, described: RefCell::default(), body })
     }
 
     fn forget(&mut self) {

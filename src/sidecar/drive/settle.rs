@@ -1,0 +1,85 @@
+//! At the end of a transaction: may the server connection serve others? R7 to R9 of `docs/transactions.md`.
+
+use std::rc::Rc;
+
+use super::Loop;
+use super::cancel::Canceling;
+use crate::sidecar::server::{Phase, Purpose, Reply, ask, make_tools};
+use crate::sidecar::state::{Answer, Hints, Pin, Pins, settle};
+
+impl Loop {
+    /// The transaction on server connection `j` is over. It is given back, or asked first what its client has left, or kept for the
+    /// client: true only then.
+    pub(super) fn settle(&mut self, j: usize) -> bool {
+        let Some(server) = self.servers.get_mut(j) else { return false };
+        let Some(client) = server.client.and_then(|i| self.clients.get(i)) else { return false };
+        let mut hints = server.exchange.hints();
+        if self.verify_always || (!hints.is_empty() && server.pins.contains(Pin::Prepared)) {
+            hints |= Hints::EVERYTHING;
+        }
+        let asks = hints.asks(server.pins);
+        if asks && server.exchange.mixed() {
+            // The next statement will fail, on PostgreSQL 18: that must not be ours.
+            server.pins.insert(Pin::Unknown);
+            return true;
+        }
+        if !asks {
+            if server.pins.is_empty() && !client.names.pins() {
+                self.release(j);
+                return false;
+            }
+            return true;
+        }
+        if server.cancel != Canceling::No {
+            // It could hit the question. When it has come to its end, this is tried again.
+            return true;
+        }
+        self.out.clear();
+        if !server.copies.has_tools() {
+            make_tools(&mut self.out);
+            server.copies.set_tools();
+        }
+        let worn = server.dressed.iter().chain(&client.identity).flat_map(|identity| identity.parameters.iter());
+        let custom = worn.map(|(name, _)| name).filter(|name| name.contains(&b'.'));
+        let custom = custom.chain(server.exchange.custom().iter().map(|name| &**name));
+        ask(hints, server.pins, custom, &mut self.out);
+        server.asked = hints;
+        server.exchange.known();
+        self.send_errand(j, 1, Purpose::Ask);
+        false
+    }
+
+    /// The answer to the question.
+    pub(super) fn answered(&mut self, j: usize, replies: &[Reply]) {
+        let Some(server) = self.servers.get_mut(j) else { return };
+        let found = replies.first().filter(|reply| reply.error.is_none());
+        let found = found.and_then(|reply| Answer::parse(reply.rows.iter().map(|row| &**row)).ok());
+        let hints = std::mem::take(&mut server.asked);
+        (server.phase, server.deadline) = (Phase::Attached, None);
+        let Some((i, client)) = server.client.and_then(|i| Some((i, self.clients.get_mut(i)?))) else {
+            server.phase = Phase::Draining;
+            server.pins.insert(Pin::Unknown);
+            return self.give_back(j);
+        };
+        let Some(found) = found else {
+            // Perhaps our own statement is gone, and then others are.
+            server.copies.clear();
+            server.stained = true;
+            server.pins.insert(Pin::Unknown);
+            return self.pump_client(i);
+        };
+        let none = Rc::default();
+        let startup = client.startup.as_ref().map_or(&none, |startup| startup);
+        let pins = server.pins.answered(found.pins(&server.login, &startup.parameters)) | Pins::of_hints(hints);
+        // What a temporary schema leaves behind shows for ever.
+        server.stained |= pins.contains(Pin::Temporary);
+        server.pins = pins;
+        server.dressed = Some(self.identities.of(found.settings().clone()));
+        let settings = settle(&startup.parameters, &found);
+        client.identity = Some(self.identities.of(settings));
+        if pins.is_empty() && !client.names.pins() {
+            return self.release(j);
+        }
+        self.pump_client(i);
+    }
+}
