@@ -140,11 +140,11 @@ fn settings(text: &str) -> Result<Settings, ConfigError> {
     }
     let settings: Settings =
         serde_json::from_value(document).map_err(|error| refused(format!("is not a settings document ({error})")))?;
-    let Limits { min, max, idle_timeout, connection_timeout, max_lifetime } = settings.limits;
+    let Limits { min, max, .. } = settings.limits;
     if min < 1 || min > max {
         return Err(refused(format!("has limits.min {min} and limits.max {max}, not 1 <= min <= max")));
     }
-    if [idle_timeout, connection_timeout, max_lifetime].iter().any(|timeout| *timeout < TIMEOUT_MIN) {
+    if settings.limits.timeouts().any(|timeout| timeout < TIMEOUT_MIN) {
         return Err(refused("has a timeout below 1s in limits".to_owned()));
     }
     Ok(settings)

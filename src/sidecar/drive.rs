@@ -50,6 +50,7 @@ use super::target::Target;
 use super::tls::Transport;
 use super::wire::{Exchange, Parameters};
 use crate::policy::limits::Limits;
+use crate::policy::settings::Verify;
 
 /// What the loop is given.
 pub struct Start {
@@ -63,6 +64,8 @@ pub struct Start {
     pub limits: Limits,
     /// When a server connection is given back.
     pub release: Release,
+    /// When PostgreSQL is asked what a transaction has left in the session.
+    pub verify: Verify,
     /// Where the loop publishes what it does.
     pub figures: Arc<Figures>,
     /// What this instance may be costing PostgreSQL, with what an earlier boot in this pod left; written before every connect().

@@ -166,6 +166,7 @@ fn serve() -> Result<Final, RunError> {
         target: Arc::new(target),
         limits: config.settings.limits,
         release: config.settings.pool_mode.into(),
+        verify: config.settings.verify,
         figures,
         account,
         epoch,

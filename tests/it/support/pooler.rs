@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use weir::policy::dialect;
 use weir::policy::limits::{Limits, Profile};
+use weir::policy::settings::Verify;
 use weir::sidecar::charge::BootId;
 use weir::sidecar::drive::{self, Final, Start};
 use weir::sidecar::figures::{Command, Commander, Figures, Request, commands};
@@ -70,6 +71,7 @@ impl Pooler {
             target: target(url),
             limits,
             release,
+            verify: Verify::Hints,
             figures: Arc::clone(&figures),
             account,
             epoch: Instant::now(),
