@@ -3,8 +3,8 @@
 //! One thread owns every socket and runs the loop; a second one serves health, metrics and hello, and looks names up. They meet in
 //! [`figures`]: counters that only the loop writes, and two queues. The protocol's state machines do no I/O.
 //!
-//! - [`run`]: from the environment to the exit code; [`config`], [`boot`], [`harden`], [`descriptors`] and [`termination`] are
-//!   its steps
+//! - [`run`]: from the environment to the exit code; [`config`], [`socket`], [`boot`], [`harden`], [`descriptors`] and
+//!   [`termination`] are its steps
 //! - [`drive`]: the loop; [`client`], [`server`] and [`pool`] decide what it does, [`wire`] reads and writes messages
 //! - [`target`], [`tls`], [`login`]: where to connect, as whom, and the start of a server connection
 //! - [`charge`], [`journal`]: what this instance may be costing PostgreSQL, and its memory across restarts
@@ -27,6 +27,7 @@ pub mod metrics;
 pub mod pool;
 pub mod run;
 pub mod server;
+pub mod socket;
 pub mod target;
 pub mod termination;
 pub mod tls;

@@ -25,6 +25,7 @@ mod traffic;
 mod upkeep;
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -56,6 +57,8 @@ use crate::policy::settings::Verify;
 pub struct Start {
     /// Bound to loopback: clients are let in without a password. Made non-blocking here.
     pub listener: TcpListener,
+    /// From [`super::socket::bind`], for clients that take this instead. Made non-blocking here.
+    pub socket: Option<UnixListener>,
     /// Files that the process may have open, all its threads together.
     pub descriptors: usize,
     /// Where server connections go; replaced by [`Command::Target`](super::figures::Command::Target).
@@ -157,8 +160,9 @@ struct Server {
 
 struct Loop {
     epoll: OwnedFd,
-    listener: Option<OwnedFd>,
-    /// Where it listens.
+    /// The loopback one, and the Unix socket if there is one; none in a drain. Their places are in their tokens.
+    listeners: Vec<OwnedFd>,
+    /// Where the loopback one listens.
     listen: SocketAddr,
     descriptors: usize,
     /// No descriptors were left: accept again then.
@@ -239,17 +243,22 @@ pub fn run(start: Start) -> Result<Final, Error> {
 impl Loop {
     fn new(start: Start, listen: SocketAddr) -> std::io::Result<Self> {
         start.listener.set_nonblocking(true)?;
-        let listener = OwnedFd::from(start.listener);
         // Accepted sockets inherit it.
-        rustix::net::sockopt::set_tcp_nodelay(&listener, true)?;
-        rustix::net::listen(&listener, BACKLOG)?;
+        rustix::net::sockopt::set_tcp_nodelay(&start.listener, true)?;
+        let mut listeners = vec![OwnedFd::from(start.listener)];
+        if let Some(socket) = start.socket {
+            socket.set_nonblocking(true)?;
+            listeners.push(socket.into());
+        }
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        // Level-triggered, one accept each: the rest comes with the next wait.
-        epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
+        for listener in &listeners {
+            rustix::net::listen(listener, BACKLOG)?;
+        }
+        front::listen(&epoll, &listeners)?;
         epoll::add(&epoll, &start.commands, EventData::new_u64(BELL), EventFlags::IN)?;
         Ok(Self {
             epoll,
-            listener: Some(listener),
+            listeners,
             listen,
             descriptors: start.descriptors,
             deaf_until: None,
@@ -327,7 +336,7 @@ impl Loop {
     fn event(&mut self, token: u64, flags: EventFlags) {
         let at = (token & 0xffff_ffff) as usize;
         match token & KIND {
-            LISTENER => self.accept(),
+            LISTENER => self.accept(at),
             BELL => self.obey(),
             CLIENT if self.clients.get(at).is_some_and(|client| client.peer.token == token) => {
                 self.client_event(at, flags);

@@ -39,5 +39,7 @@ mod pieces;
 mod programs;
 #[path = "pool/roles.rs"]
 mod roles;
+#[path = "pool/socket.rs"]
+mod socket;
 #[path = "pool/waiting.rs"]
 mod waiting;
