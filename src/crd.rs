@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::dialect;
 pub use crate::policy::limits::Profile;
-pub use crate::policy::settings::PoolMode;
+pub use crate::policy::settings::{PoolMode, Verify};
 pub use choice::Choice;
 pub use definition::{definition, yaml};
 pub use status::ConnectionPoolStatus;
@@ -51,6 +51,10 @@ pub use status::ConnectionPoolStatus;
     validation = rules::port_forbidden(),
     validation = rules::path_default(),
     validation = rules::pool_mode_needs_pooler(),
+    validation = rules::verify_needs_pooler(),
+    validation = rules::verify_needs_transaction(),
+    validation = rules::idle_transaction_timeout_needs_pooler(),
+    validation = rules::query_timeout_needs_pooler(),
     validation = rules::user_needs_pooler(),
     validation = rules::name_needs_pooler(),
 )]
@@ -147,6 +151,26 @@ pub struct LimitsSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = rules::time_form("spec.limits.maxLifetime"), validation = rules::time_range("spec.limits.maxLifetime"))]
     pub max_lifetime: Option<String>,
+
+    /// How long a client may leave its transaction open without sending anything. Then it gets an error (SQLSTATE 25P03), its
+    /// connections end, and PostgreSQL rolls back, so that a forgotten transaction gives its locks and its connection back. 1s to
+    /// 24h, in ms, s, m or h; default: no limit. Set it well above the longest pause that the application makes inside of a
+    /// transaction. Only in sidecar mode `Pooler`. Example: `1m`.
+    #[schemars(length(max = bounds::TIME_LENGTH))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(
+        validation = rules::time_form("spec.limits.idleTransactionTimeout"),
+        validation = rules::time_range("spec.limits.idleTransactionTimeout"),
+    )]
+    pub idle_transaction_timeout: Option<String>,
+
+    /// How long PostgreSQL may work on one query before it is cancelled. 1s to 24h, in ms, s, m or h; default: no limit. Set it above
+    /// the longest query that is meant, migrations and reports included; PostgreSQL's own statement_timeout is finer where the
+    /// application can set it. Only in sidecar mode `Pooler`. Example: `5m`.
+    #[schemars(length(max = bounds::TIME_LENGTH))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = rules::time_form("spec.limits.queryTimeout"), validation = rules::time_range("spec.limits.queryTimeout"))]
+    pub query_timeout: Option<String>,
 }
 
 /// Where the pods have their connection URL.
@@ -189,10 +213,18 @@ pub struct SidecarSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Choice<Mode>>,
 
-    /// When a client's connection to PostgreSQL goes back to the pool. `session`: when the client disconnects, so every feature
-    /// of PostgreSQL works as without a pool. The only mode yet. Only in sidecar mode `Pooler`.
+    /// When a client's connection to PostgreSQL goes back to the pool. `session` (the default): when the client disconnects, so
+    /// every feature of PostgreSQL works as without a pool. `transaction`: when its transaction ends, so that few connections serve
+    /// many clients; what a session holds beyond that, such as prepared statements and settings, is carried along or keeps the
+    /// connection. A pod keeps the mode that it was created with. Only in sidecar mode `Pooler`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool_mode: Option<Choice<PoolMode>>,
+
+    /// When PostgreSQL is asked what a transaction has left in the session, before another client gets the connection. `hints` (the
+    /// default): when one of its commands may have left something, such as SET or PREPARE. `always`: after every transaction, which
+    /// also finds what a function has set unseen, and costs a round trip each time. Only in transaction pooling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Choice<Verify>>,
 }
 
 /// What is added to a pod.

@@ -68,6 +68,8 @@ pub const ENV_URL: &str = "WEIR_DATABASE_URL";
 pub const ENV_URL_FILE: &str = "WEIR_DATABASE_URL_FILE";
 /// `host:port` that the application connects to; always loopback.
 pub const ENV_LISTEN: &str = "WEIR_LISTEN";
+/// Path of the Unix socket for the same, `<directory>/.s.PGSQL.<port>`; absent where only loopback is listened on.
+pub const ENV_SOCKET: &str = "WEIR_SOCKET";
 /// `host:port` of the control endpoints: health, metrics, hello.
 pub const ENV_CONTROL: &str = "WEIR_CONTROL";
 /// Directory of the journal.

@@ -3,8 +3,8 @@
 //! One thread owns every socket and runs the loop; a second one serves health, metrics and hello, and looks names up. They meet in
 //! [`figures`]: counters that only the loop writes, and two queues. The protocol's state machines do no I/O.
 //!
-//! - [`run`]: from the environment to the exit code; [`config`], [`boot`], [`harden`], [`descriptors`] and [`termination`] are
-//!   its steps
+//! - [`run`]: from the environment to the exit code; [`config`], [`socket`], [`boot`], [`harden`], [`descriptors`] and
+//!   [`termination`] are its steps
 //! - [`drive`]: the loop; [`client`], [`server`] and [`pool`] decide what it does, [`exchange`] follows what passes between a client and
 //!   its server, [`statement`] whose prepared statements are where; [`wire`] reads and writes messages
 //! - [`state`]: which session state a client has, and what of it pins the client to its server connection
@@ -30,6 +30,7 @@ pub mod metrics;
 pub mod pool;
 pub mod run;
 pub mod server;
+pub mod socket;
 pub mod state;
 pub mod statement;
 pub mod target;

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::names;
-use crate::policy::settings::Thresholds;
+use crate::policy::settings::{PoolMode, Thresholds};
 
 /// Most connections of one instance: PostgreSQL itself allows 262143 (`max_connections`), and none of them is cheap.
 pub const CONNECTIONS_MAX: i64 = 10_000;
@@ -37,6 +37,9 @@ pub const ENV_LENGTH: u32 = 253;
 pub const IDENTIFIER_LENGTH: u32 = 63;
 /// A name that needs no escape in a URL and no quote in a message.
 pub const IDENTIFIER_PATTERN: &str = "^[A-Za-z0-9_][A-Za-z0-9_.-]*$";
+
+/// When a server connection is given back unless `sidecar.poolMode` says otherwise. Pods keep what they were injected with.
+pub const POOL_MODE: PoolMode = PoolMode::Session;
 
 /// What the sidecar serves, and what is probed unless `probe.path` says otherwise.
 pub const PROBE_PATH: &str = "/health/pool";

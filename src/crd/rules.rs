@@ -15,6 +15,7 @@ use super::bounds;
 use crate::names;
 use crate::policy::duration;
 use crate::policy::limits::Profile;
+use crate::policy::settings::PoolMode;
 
 /// See [`names::POOL_NAME_MAX`].
 pub const NAME_LENGTH: &str =
@@ -39,6 +40,9 @@ pub const IDENTIFIER: &str =
     "{} is \"{}\"; use letters, digits, '_', '-' and '.', starting with a letter, digit or '_'";
 /// A field that only a pooler honours.
 pub const NEEDS_POOLER: &str = "{} has no effect in sidecar mode None; remove it, or set spec.sidecar.mode to Pooler";
+/// In session pooling everything that a session holds is thrown away.
+pub const VERIFY_NEEDS_TRANSACTION: &str =
+    "spec.sidecar.verify has no effect in session pooling; remove it, or set spec.sidecar.poolMode to transaction";
 /// A path that is none.
 pub const PATH_FORM: &str =
     "spec.probe.path is \"{}\"; write an absolute path of letters, digits and -._~/%?&=+, such as /health/pool";
@@ -201,6 +205,31 @@ fn needs_pooler(parent: &str, field: &str) -> Rule {
 
 pub(super) fn pool_mode_needs_pooler() -> Rule {
     needs_pooler("sidecar", "poolMode")
+}
+
+pub(super) fn verify_needs_pooler() -> Rule {
+    needs_pooler("sidecar", "verify")
+}
+
+pub(super) fn verify_needs_transaction() -> Rule {
+    let session = match bounds::POOL_MODE {
+        PoolMode::Session => "!has(self.sidecar.poolMode) || self.sidecar.poolMode == 'session'",
+        PoolMode::Transaction => "has(self.sidecar.poolMode) && self.sidecar.poolMode == 'session'",
+    };
+    rule(
+        format!("!({POOLER}) || !has(self.sidecar) || !has(self.sidecar.verify) || !({session})"),
+        VERIFY_NEEDS_TRANSACTION.into(),
+    )
+    .reason(Reason::FieldValueForbidden)
+    .field_path(".sidecar.verify")
+}
+
+pub(super) fn idle_transaction_timeout_needs_pooler() -> Rule {
+    needs_pooler("limits", "idleTransactionTimeout")
+}
+
+pub(super) fn query_timeout_needs_pooler() -> Rule {
+    needs_pooler("limits", "queryTimeout")
 }
 
 pub(super) fn user_needs_pooler() -> Rule {

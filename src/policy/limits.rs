@@ -39,6 +39,20 @@ pub struct Limits {
     /// Age at which an idle server connection is replaced.
     #[serde(with = "duration")]
     pub max_lifetime: Duration,
+    /// How long a client may leave its transaction open without a word; `None`: as long as it likes.
+    #[serde(with = "duration::optional", default, skip_serializing_if = "Option::is_none")]
+    pub idle_transaction_timeout: Option<Duration>,
+    /// How long PostgreSQL may work on one query; `None`: as long as it takes.
+    #[serde(with = "duration::optional", default, skip_serializing_if = "Option::is_none")]
+    pub query_timeout: Option<Duration>,
+}
+
+impl Limits {
+    /// Every time in it that is set.
+    pub fn timeouts(&self) -> impl Iterator<Item = Duration> {
+        let always = [self.idle_timeout, self.connection_timeout, self.max_lifetime];
+        always.into_iter().chain(self.idle_transaction_timeout).chain(self.query_timeout)
+    }
 }
 
 /// The shortest time that any timeout may be set to.
@@ -58,6 +72,8 @@ impl Profile {
             idle_timeout: Duration::from_secs(idle),
             connection_timeout: Duration::from_secs(connect),
             max_lifetime: Duration::from_mins(30),
+            idle_transaction_timeout: None,
+            query_timeout: None,
         }
     }
 

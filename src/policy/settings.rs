@@ -18,6 +18,34 @@ pub const SETTINGS_VERSION: u32 = 1;
 pub enum PoolMode {
     /// When the client disconnects.
     Session,
+    /// When the client's transaction ends.
+    Transaction,
+}
+
+impl PoolMode {
+    /// What a settings document without a mode means, whatever a pool without one means by now: a pod stays as it was injected.
+    const fn unsaid() -> Self {
+        Self::Session
+    }
+}
+
+/// When PostgreSQL is asked what a transaction has left in the session, before another client gets the connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "operator", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Verify {
+    /// After a transaction whose commands hint that it may have left something.
+    #[default]
+    Hints,
+    /// After every transaction.
+    Always,
+}
+
+impl Verify {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Bounds of busyPercent at which a pool counts as elevated and critical.
@@ -51,7 +79,11 @@ pub struct Settings {
     /// See [`Profile`].
     pub profile: Profile,
     /// See [`PoolMode`].
+    #[serde(default = "PoolMode::unsaid")]
     pub pool_mode: PoolMode,
+    /// See [`Verify`]; for transaction pooling.
+    #[serde(default, skip_serializing_if = "Verify::is_default")]
+    pub verify: Verify,
     /// Id of the client library's dialect: decides how `sslmode` is read.
     pub client: String,
     /// What this instance may hold.
@@ -88,4 +120,30 @@ pub struct Injected {
     /// Fields of newer writers, kept as they are.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLDEST: &str = r#"{"version":1,"pool":"shop/orders","generation":3,"profile":"test","poolMode":"session","client":"none",
+        "limits":{"min":1,"max":5,"idleTimeout":"5s","connectionTimeout":"3s","maxLifetime":"30m"},"thresholds":{"warning":80,"critical":90}}"#;
+
+    fn read(text: &str) -> Settings {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_document_holds_what_differs_from_the_oldest_one() {
+        let oldest: Value = serde_json::from_str(OLDEST).unwrap();
+        assert_eq!(serde_json::to_value(read(OLDEST)).unwrap(), oldest);
+        let mut newer = read(OLDEST);
+        (newer.pool_mode, newer.verify) = (PoolMode::Transaction, Verify::Always);
+        newer.limits.query_timeout = Some(std::time::Duration::from_secs(90));
+        let text = serde_json::to_string(&newer).unwrap();
+        for part in [r#""poolMode":"transaction""#, r#""verify":"always""#, r#""queryTimeout":"90s""#] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+        assert_eq!(read(&text), newer);
+    }
 }

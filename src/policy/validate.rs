@@ -19,7 +19,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::dialect::Dialect;
 use super::limits::{Limits, Profile};
-use super::settings::{Placeholders, PoolMode, Thresholds};
+use super::settings::{Placeholders, PoolMode, Thresholds, Verify};
 use crate::crd::{ConnectionPool, FailurePolicy, Mode};
 
 /// Every rule of the resource, on the values that are in force (profile and defaults filled in).
@@ -76,6 +76,8 @@ pub struct ValidatedPool {
     pub mode: Mode,
     /// When a server connection is given back.
     pub pool_mode: PoolMode,
+    /// When PostgreSQL is asked what a transaction has left.
+    pub verify: Verify,
     /// How instances are probed.
     pub probe: Probe,
     /// Bounds of busyPercent.

@@ -11,8 +11,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use super::socket::is_found_by_clients;
 use crate::names::{
-    ENV_CONTROL, ENV_LISTEN, ENV_POD_UID, ENV_PUBLIC_KEYS, ENV_SETTINGS, ENV_STATE, ENV_URL, ENV_URL_FILE,
+    ENV_CONTROL, ENV_LISTEN, ENV_POD_UID, ENV_PUBLIC_KEYS, ENV_SETTINGS, ENV_SOCKET, ENV_STATE, ENV_URL, ENV_URL_FILE,
 };
 use crate::policy::dialect::{self, Dialect};
 use crate::policy::limits::{Limits, TIMEOUT_MIN};
@@ -28,6 +29,8 @@ pub struct Config {
     pub url: UrlSource,
     /// Where the application connects to; loopback.
     pub listen: SocketAddr,
+    /// A Unix socket for the same.
+    pub socket: Option<PathBuf>,
     /// Where the control endpoints are.
     pub control: SocketAddr,
     /// Directory of the journal.
@@ -94,6 +97,7 @@ impl Config {
             settings,
             url: url(&variables)?,
             listen: listen(&variables)?,
+            socket: socket(&variables)?,
             control: variables.address(ENV_CONTROL, "give address:port, as in 0.0.0.0:19187")?,
             state: variables.required(ENV_STATE)?.into(),
             pod_uid: variables.required(ENV_POD_UID)?,
@@ -140,11 +144,11 @@ fn settings(text: &str) -> Result<Settings, ConfigError> {
     }
     let settings: Settings =
         serde_json::from_value(document).map_err(|error| refused(format!("is not a settings document ({error})")))?;
-    let Limits { min, max, idle_timeout, connection_timeout, max_lifetime } = settings.limits;
+    let Limits { min, max, .. } = settings.limits;
     if min < 1 || min > max {
         return Err(refused(format!("has limits.min {min} and limits.max {max}, not 1 <= min <= max")));
     }
-    if [idle_timeout, connection_timeout, max_lifetime].iter().any(|timeout| *timeout < TIMEOUT_MIN) {
+    if settings.limits.timeouts().any(|timeout| timeout < TIMEOUT_MIN) {
         return Err(refused("has a timeout below 1s in limits".to_owned()));
     }
     Ok(settings)
@@ -182,6 +186,16 @@ fn listen(variables: &Variables<'_>) -> Result<SocketAddr, ConfigError> {
         Ok(address)
     } else {
         Err(malformed(ENV_LISTEN, format!("is \"{address}\", which other pods can reach"), REMEDY))
+    }
+}
+
+fn socket(variables: &Variables<'_>) -> Result<Option<PathBuf>, ConfigError> {
+    const REMEDY: &str = "give <directory>/.s.PGSQL.<port>, absolute and of at most 107 bytes";
+    match variables.optional(ENV_SOCKET)? {
+        Some(path) if !is_found_by_clients(path.as_ref()) => {
+            Err(malformed(ENV_SOCKET, format!("is {path:?}, where no client library looks"), REMEDY))
+        }
+        path => Ok(path.map(PathBuf::from)),
     }
 }
 

@@ -27,6 +27,7 @@ mod traffic;
 mod upkeep;
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -55,11 +56,14 @@ use super::target::Target;
 use super::tls::Transport;
 use super::wire::Parameters;
 use crate::policy::limits::Limits;
+use crate::policy::settings::Verify;
 
 /// What the loop is given.
 pub struct Start {
     /// Bound to loopback: clients are let in without a password. Made non-blocking here.
     pub listener: TcpListener,
+    /// From [`super::socket::bind`], for clients that take this instead. Made non-blocking here.
+    pub socket: Option<UnixListener>,
     /// Files that the process may have open, all its threads together.
     pub descriptors: usize,
     /// Where server connections go; replaced by [`Command::Target`](super::figures::Command::Target).
@@ -68,6 +72,8 @@ pub struct Start {
     pub limits: Limits,
     /// When a server connection is given back.
     pub release: Release,
+    /// When PostgreSQL is asked what a transaction has left in the session.
+    pub verify: Verify,
     /// Where the loop publishes what it does.
     pub figures: Arc<Figures>,
     /// What this instance may be costing PostgreSQL, with what an earlier boot in this pod left; written before every connect().
@@ -171,8 +177,9 @@ struct Server {
 
 struct Loop {
     epoll: OwnedFd,
-    listener: Option<OwnedFd>,
-    /// Where it listens.
+    /// The loopback one, and the Unix socket if there is one; none in a drain. Their places are in their tokens.
+    listeners: Vec<OwnedFd>,
+    /// Where the loopback one listens.
     listen: SocketAddr,
     descriptors: usize,
     /// No descriptors were left: accept again then.
@@ -184,7 +191,7 @@ struct Loop {
     limits: Limits,
     release: Release,
     /// The server is asked after every transaction.
-    verify_always: bool,
+    verify: Verify,
     target: Arc<Target>,
     figures: Arc<Figures>,
     books: Books,
@@ -259,17 +266,22 @@ pub fn run(start: Start) -> Result<Final, Error> {
 impl Loop {
     fn new(start: Start, listen: SocketAddr) -> std::io::Result<Self> {
         start.listener.set_nonblocking(true)?;
-        let listener = OwnedFd::from(start.listener);
         // Accepted sockets inherit it.
-        rustix::net::sockopt::set_tcp_nodelay(&listener, true)?;
-        rustix::net::listen(&listener, BACKLOG)?;
+        rustix::net::sockopt::set_tcp_nodelay(&start.listener, true)?;
+        let mut listeners = vec![OwnedFd::from(start.listener)];
+        if let Some(socket) = start.socket {
+            socket.set_nonblocking(true)?;
+            listeners.push(socket.into());
+        }
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        // Level-triggered, one accept each: the rest comes with the next wait.
-        epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
+        for listener in &listeners {
+            rustix::net::listen(listener, BACKLOG)?;
+        }
+        front::listen(&epoll, &listeners)?;
         epoll::add(&epoll, &start.commands, EventData::new_u64(BELL), EventFlags::IN)?;
         Ok(Self {
             epoll,
-            listener: Some(listener),
+            listeners,
             listen,
             descriptors: start.descriptors,
             deaf_until: None,
@@ -277,7 +289,7 @@ impl Loop {
             crowded: false,
             limits: start.limits,
             release: start.release,
-            verify_always: false,
+            verify: start.verify,
             target: start.target,
             figures: start.figures,
             books: Books::new(start.account, start.epoch),
@@ -353,7 +365,7 @@ impl Loop {
     fn event(&mut self, token: u64, flags: EventFlags) {
         let at = (token & 0xffff_ffff) as usize;
         match token & KIND {
-            LISTENER => self.accept(),
+            LISTENER => self.accept(at),
             BELL => self.obey(),
             CLIENT if self.clients.get(at).is_some_and(|client| client.peer.token == token) => {
                 self.client_event(at, flags);

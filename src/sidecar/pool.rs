@@ -44,6 +44,7 @@ impl From<PoolMode> for Release {
     fn from(mode: PoolMode) -> Self {
         match mode {
             PoolMode::Session => Self::AtDisconnect,
+            PoolMode::Transaction => Self::AtReadyForQuery,
         }
     }
 }

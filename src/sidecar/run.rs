@@ -5,7 +5,7 @@
 //! seen the last one end.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,10 +24,11 @@ use super::drive::{self, Final, Start};
 use super::figures::{Figures, commands};
 use super::harden::harden;
 use super::journal::{Account, JournalError};
+use super::socket;
 use super::target::{Target, TargetError};
 use super::termination::Termination;
 use super::tls::Roots;
-use crate::names::{ENV_CONTROL, ENV_LISTEN, ENV_STATE, ENV_TERMINATION, TERMINATION_PATH};
+use crate::names::{ENV_CONTROL, ENV_LISTEN, ENV_SOCKET, ENV_STATE, ENV_TERMINATION, TERMINATION_PATH};
 use crate::telemetry;
 
 /// Exit code for an environment that can't be used: starting again won't help until something else has changed.
@@ -55,6 +56,15 @@ pub enum RunError {
         variable: &'static str,
         /// Where.
         address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The Unix socket.
+    #[error("cannot listen on {ENV_SOCKET} {path:?}, which must be in a directory that this container may write to")]
+    Socket {
+        /// Where.
+        path: PathBuf,
         /// Why not.
         #[source]
         source: io::Error,
@@ -106,6 +116,9 @@ pub fn run() -> ExitCode {
 fn serve() -> Result<Final, RunError> {
     let descriptors = descriptors::raise();
     let config = Config::read(|name| env::var_os(name))?;
+    // Before the port, whose listener is what the hook waits for.
+    let bind_socket = |path: PathBuf| socket::bind(&path).map_err(|source| RunError::Socket { path, source });
+    let socket = config.socket.clone().map(bind_socket).transpose()?;
     let listener = bind(ENV_LISTEN, config.listen)?;
     let control_listener = bind_control(config.control)?;
     let boot = Boot::new(config.pod_uid, Timestamp::now())?;
@@ -144,6 +157,7 @@ fn serve() -> Result<Final, RunError> {
         generation = config.settings.generation,
         boot = %boot.id,
         listen = address(&listener),
+        socket = config.socket.as_deref().map(|path| tracing::field::display(path.display())),
         control = address(&control_listener),
         max,
         inherited = account.charges().charged(),
@@ -162,10 +176,12 @@ fn serve() -> Result<Final, RunError> {
 
     let end = drive::run(Start {
         listener,
+        socket,
         descriptors,
         target: Arc::new(target),
         limits: config.settings.limits,
         release: config.settings.pool_mode.into(),
+        verify: config.settings.verify,
         figures,
         account,
         epoch,

@@ -41,6 +41,8 @@ mod programs;
 mod roles;
 #[path = "pool/sessions.rs"]
 mod sessions;
+#[path = "pool/socket.rs"]
+mod socket;
 #[path = "pool/statements.rs"]
 mod statements;
 #[path = "pool/waiting.rs"]

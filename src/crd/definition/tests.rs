@@ -89,7 +89,7 @@ fn fields_that_users_set_have_an_example() {
             );
         }
     });
-    assert_eq!(examples, 14);
+    assert_eq!(examples, 16);
 }
 
 #[test]
@@ -116,7 +116,8 @@ fn kubectl_and_kstatus_find_what_they_need() {
         json!(["type"])
     );
     let sidecar = &schema["properties"]["spec"]["properties"]["sidecar"]["properties"];
-    assert_eq!(sidecar["poolMode"]["enum"], json!(["session"]));
+    assert_eq!(sidecar["poolMode"]["enum"], json!(["session", "transaction"]));
+    assert_eq!(sidecar["verify"]["enum"], json!(["hints", "always"]));
     each("", &schema["properties"]["spec"], &mut |field, schema| {
         assert!(schema.get("default").is_none(), "{field} has a default");
     });
@@ -139,6 +140,9 @@ fn words_have_the_numbers_of_the_bounds() {
     assert!(rules::MIN_WARNING.contains(&format!("above {}:", bounds::MIN_WARNING)));
     assert!(rules::MAX_WARNING.contains(&format!("above {}:", bounds::MAX_WARNING)));
     assert!(rules::NAME_LENGTH.contains(&format!("at most {} ", crate::names::POOL_NAME_MAX)));
+    let mode = serde_json::to_value(bounds::POOL_MODE).unwrap();
+    let words = format!("`{}` (the default)", mode.as_str().unwrap());
+    assert!(text("/properties/spec/properties/sidecar/properties/poolMode/description").contains(&words), "{words}");
     for profile in [Profile::Development, Profile::Test, Profile::Production] {
         let limits = profile.limits();
         let time = crate::policy::duration::format;

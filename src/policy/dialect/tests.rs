@@ -214,7 +214,9 @@ proptest! {
     #[test]
     fn nothing_is_ever_written_as_zero(max in 1..u32::MAX, times in 1..u64::MAX) {
         let time = Duration::from_millis(times);
-        let limits = Limits { min: 1, max, idle_timeout: time, connection_timeout: time, max_lifetime: time };
+        let production = Profile::Production.limits();
+        let limits =
+            Limits { min: 1, max, idle_timeout: time, connection_timeout: time, max_lifetime: time, ..production };
         for dialect in ids().filter_map(find) {
             for Parameter { name, value } in dialect.query(&limits) {
                 let value: u64 = value.parse().expect("digits");

@@ -247,6 +247,8 @@ prop_compose! {
             idle_timeout: Duration::from_millis(idle),
             connection_timeout: Duration::from_millis(connect),
             max_lifetime: Duration::from_mins(30),
+            idle_transaction_timeout: None,
+            query_timeout: None,
         }
     }
 }

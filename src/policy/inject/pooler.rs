@@ -80,6 +80,7 @@ fn first(
         generation: pool.generation,
         profile: pool.profile,
         pool_mode: pool.pool_mode,
+        verify: pool.verify,
         client: pool.dialect.id.to_owned(),
         limits,
         thresholds: pool.thresholds,

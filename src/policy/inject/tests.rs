@@ -15,7 +15,7 @@ use super::*;
 use crate::crd::FailurePolicy;
 use crate::policy::dialect;
 use crate::policy::limits::Profile;
-use crate::policy::settings::{Injected, Placeholders, PoolMode, Settings, Thresholds};
+use crate::policy::settings::{Injected, Placeholders, PoolMode, Settings, Thresholds, Verify};
 use crate::policy::url::expansion::unescape;
 use crate::policy::validate::Probe;
 
@@ -34,6 +34,7 @@ fn pool() -> ValidatedPool {
         dialect: dialect::none(),
         mode: Mode::Pooler,
         pool_mode: PoolMode::Session,
+        verify: Verify::Hints,
         probe: Probe {
             path: "/health/pool".into(),
             port: None,

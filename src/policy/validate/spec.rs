@@ -6,7 +6,7 @@ use crate::crd::{
 use crate::names;
 use crate::policy::dialect::{self, Dialect};
 use crate::policy::limits::{Limits, Profile};
-use crate::policy::settings::{Placeholders, PoolMode, Thresholds};
+use crate::policy::settings::{Placeholders, PoolMode, Thresholds, Verify};
 use crate::policy::{duration, validate::Probe};
 
 use super::value::{Violations, is_dns_label, is_env, is_identifier, is_path};
@@ -36,11 +36,12 @@ pub(super) fn validate(pool: &ConnectionPool) -> Result<ValidatedPool, Vec<Viola
         Mode::Pooler,
         &[Mode::Pooler, Mode::None],
     );
-    let limits = limits(spec.limits.as_ref(), profile, &mut found);
+    let limits = limits(spec.limits.as_ref(), profile, mode, &mut found);
     let env = env(spec, &mut found);
     let placeholders = placeholders(spec, mode, &mut found);
     let dialect = client(spec, &mut found);
     let pool_mode = pool_mode(spec, mode, &mut found);
+    let verify = verify(spec, mode, pool_mode, &mut found);
     let probe = probe(spec.probe.as_ref(), mode, &mut found);
     let thresholds = thresholds(spec, &mut found);
     let policies = [FailurePolicy::Ignore, FailurePolicy::Fail];
@@ -62,6 +63,7 @@ pub(super) fn validate(pool: &ConnectionPool) -> Result<ValidatedPool, Vec<Viola
             dialect: dialect?,
             mode: mode?,
             pool_mode: pool_mode?,
+            verify: verify?,
             probe: probe?,
             thresholds: thresholds?,
             failure_policy: failure_policy?,
@@ -93,7 +95,12 @@ fn profile(spec: &ConnectionPoolSpec, found: &mut Violations) -> Option<Profile>
     }
 }
 
-fn limits(spec: Option<&LimitsSpec>, profile: Option<Profile>, found: &mut Violations) -> Option<Limits> {
+fn limits(
+    spec: Option<&LimitsSpec>,
+    profile: Option<Profile>,
+    mode: Option<Mode>,
+    found: &mut Violations,
+) -> Option<Limits> {
     let empty = LimitsSpec::default();
     let spec = spec.unwrap_or(&empty);
     let defaults = profile.map(Profile::limits);
@@ -112,6 +119,14 @@ fn limits(spec: Option<&LimitsSpec>, profile: Option<Profile>, found: &mut Viola
     let connection_timeout =
         spec.connection_timeout.as_deref().map(|text| found.time("spec.limits.connectionTimeout", text));
     let max_lifetime = spec.max_lifetime.as_deref().map(|text| found.time("spec.limits.maxLifetime", text));
+    let mut bound = |field: &str, text: Option<&str>| {
+        let Some(text) = text else { return Some(None) };
+        needs_pooler(field, mode, found);
+        found.time(field, text).map(Some)
+    };
+    let idle_transaction_timeout =
+        bound("spec.limits.idleTransactionTimeout", spec.idle_transaction_timeout.as_deref());
+    let query_timeout = bound("spec.limits.queryTimeout", spec.query_timeout.as_deref());
     let (defaults, max) = (defaults?, max?);
     Some(Limits {
         min: min.unwrap_or_else(|| Some(defaults.min.min(max)))?,
@@ -119,6 +134,8 @@ fn limits(spec: Option<&LimitsSpec>, profile: Option<Profile>, found: &mut Viola
         idle_timeout: idle_timeout.unwrap_or(Some(defaults.idle_timeout))?,
         connection_timeout: connection_timeout.unwrap_or(Some(defaults.connection_timeout))?,
         max_lifetime: max_lifetime.unwrap_or(Some(defaults.max_lifetime))?,
+        idle_transaction_timeout: idle_transaction_timeout?,
+        query_timeout: query_timeout?,
     })
 }
 
@@ -163,7 +180,24 @@ fn pool_mode(spec: &ConnectionPoolSpec, mode: Option<Mode>, found: &mut Violatio
     if choice.is_some() {
         needs_pooler("spec.sidecar.poolMode", mode, found);
     }
-    found.choice("spec.sidecar.poolMode", choice, PoolMode::Session, &[PoolMode::Session])
+    found.choice("spec.sidecar.poolMode", choice, bounds::POOL_MODE, &[PoolMode::Transaction, PoolMode::Session])
+}
+
+fn verify(
+    spec: &ConnectionPoolSpec,
+    mode: Option<Mode>,
+    pool_mode: Option<PoolMode>,
+    found: &mut Violations,
+) -> Option<Verify> {
+    let field = "spec.sidecar.verify";
+    let choice = spec.sidecar.as_ref().and_then(|sidecar| sidecar.verify.as_ref());
+    if choice.is_some() {
+        needs_pooler(field, mode, found);
+    }
+    if matches!(choice, Some(Choice::Known(_))) && mode == Some(Mode::Pooler) && pool_mode == Some(PoolMode::Session) {
+        found.add(field, rules::VERIFY_NEEDS_TRANSACTION, &[]);
+    }
+    found.choice(field, choice, Verify::default(), &[Verify::Hints, Verify::Always])
 }
 
 fn needs_pooler(field: &str, mode: Option<Mode>, found: &mut Violations) {

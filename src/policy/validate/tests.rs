@@ -71,6 +71,8 @@ fn the_profile_fills_what_is_left_open() {
         idle_timeout: Duration::from_secs(30),
         connection_timeout: Duration::from_secs(10),
         max_lifetime: Duration::from_mins(30),
+        idle_transaction_timeout: None,
+        query_timeout: None,
     };
     assert_eq!(pool.limits, expected);
     assert_eq!((pool.namespace.as_str(), pool.name.as_str(), pool.generation), ("shop", "orders", 7));
@@ -135,12 +137,39 @@ fn a_url_in_the_wrong_field_is_not_repeated() {
 #[test]
 fn a_word_of_a_newer_version_is_refused_at_its_field() {
     let newer = json!({
-        "profile": "test", "selector": {"matchLabels": {"app": "a"}}, "sidecar": {"mode": "Observer", "poolMode": "transaction"},
+        "profile": "test", "selector": {"matchLabels": {"app": "a"}}, "sidecar": {"mode": "Observer", "poolMode": "statement", "verify": "never"},
         "failurePolicy": "Retry",
     });
     let violations = validate(&pool(&newer)).unwrap_err();
     let fields: Vec<&str> = violations.iter().map(|violation| violation.field.as_str()).collect();
-    assert_eq!(fields, ["spec.sidecar.mode", "spec.sidecar.poolMode", "spec.failurePolicy"]);
+    assert_eq!(fields, ["spec.sidecar.mode", "spec.sidecar.poolMode", "spec.sidecar.verify", "spec.failurePolicy"]);
+}
+
+#[test]
+fn pooling_is_as_the_pool_says() {
+    let with = |sidecar: &Value, limits: &Value| {
+        let mut spec = spec("test", limits);
+        spec["sidecar"] = sidecar.clone();
+        spec
+    };
+    let none = json!({});
+    let pool = valid(&with(&none, &none));
+    assert_eq!((pool.pool_mode, pool.verify), (PoolMode::Session, Verify::Hints));
+    assert_eq!((pool.limits.idle_transaction_timeout, pool.limits.query_timeout), (None, None));
+    let pool = valid(&with(
+        &json!({"poolMode": "transaction", "verify": "always"}),
+        &json!({"idleTransactionTimeout": "1s", "queryTimeout": "5m"}),
+    ));
+    assert_eq!((pool.pool_mode, pool.verify), (PoolMode::Transaction, Verify::Always));
+    let (idle, query) = (pool.limits.idle_transaction_timeout, pool.limits.query_timeout);
+    assert_eq!((idle, query), (Some(Duration::from_secs(1)), Some(Duration::from_mins(5))));
+    assert_eq!(
+        refusals(&with(&json!({"poolMode": "session", "verify": "hints"}), &json!({"queryTimeout": "999ms"}))),
+        [
+            "spec.limits.queryTimeout is 999ms; set it to at least 1s (1000ms) and at most 24h",
+            "spec.sidecar.verify has no effect in session pooling; remove it, or set spec.sidecar.poolMode to transaction",
+        ]
+    );
 }
 
 #[test]

@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::policy::settings::{PoolMode, Verify};
 
 fn environment() -> BTreeMap<&'static str, String> {
     let settings = json!({
@@ -117,6 +119,35 @@ fn refuses_settings_of_a_newer_version_whatever_else_they_hold() {
 }
 
 #[test]
+fn an_older_document_means_what_it_meant() {
+    let read_with = |change: &dyn Fn(&mut Value)| {
+        let mut environment = environment();
+        let mut settings: Value = serde_json::from_str(&environment[ENV_SETTINGS]).unwrap();
+        change(&mut settings);
+        environment.insert(ENV_SETTINGS, settings.to_string());
+        read(&environment).map(|config| config.settings)
+    };
+    let older = read_with(&|settings| drop(settings.as_object_mut().unwrap().remove("poolMode"))).unwrap();
+    assert_eq!((older.pool_mode, older.verify), (PoolMode::Session, Verify::Hints));
+    assert_eq!((older.limits.idle_transaction_timeout, older.limits.query_timeout), (None, None));
+
+    let newer = read_with(&|settings| {
+        settings["poolMode"] = json!("transaction");
+        settings["verify"] = json!("always");
+        settings["limits"]["idleTransactionTimeout"] = json!("1s");
+        settings["limits"]["queryTimeout"] = json!("1h");
+    });
+    let newer = newer.unwrap();
+    assert_eq!((newer.pool_mode, newer.verify), (PoolMode::Transaction, Verify::Always));
+    assert_eq!(newer.limits.idle_transaction_timeout, Some(Duration::from_secs(1)));
+    assert_eq!(newer.limits.query_timeout, Some(Duration::from_hours(1)));
+
+    for timeout in ["idleTransactionTimeout", "queryTimeout"] {
+        assert!(read_with(&|settings| settings["limits"][timeout] = json!("999ms")).is_err(), "{timeout}");
+    }
+}
+
+#[test]
 fn refuses_limits_that_no_pool_can_keep() {
     for (pointer, value) in [
         ("/limits/min", json!(0)),
@@ -125,7 +156,7 @@ fn refuses_limits_that_no_pool_can_keep() {
         ("/limits/idleTimeout", json!("999ms")),
         ("/limits/connectionTimeout", json!("0s")),
         ("/limits/maxLifetime", json!("fast")),
-        ("/poolMode", json!("transaction")),
+        ("/poolMode", json!("statement")),
         ("/client", json!("client-of-tomorrow")),
     ] {
         let message = changed_settings(pointer, &value);

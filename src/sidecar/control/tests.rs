@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::policy::limits::Profile;
-use crate::policy::settings::{PoolMode, SETTINGS_VERSION, Settings, Thresholds};
+use crate::policy::settings::{PoolMode, SETTINGS_VERSION, Settings, Thresholds, Verify};
 use crate::sidecar::boot::Boot;
 use crate::sidecar::figures::{Figures, commands};
 
@@ -21,6 +21,7 @@ fn without_a_loop() {
         generation: 1,
         profile: Profile::Test,
         pool_mode: PoolMode::Session,
+        verify: Verify::Hints,
         client: "none".to_owned(),
         limits: Profile::Test.limits(),
         thresholds: Thresholds { warning: 80, critical: 90 },

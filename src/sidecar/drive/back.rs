@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Loop;
 use super::cancel::Canceling;
 use super::peer::Gone;
+use crate::policy::settings::Verify;
 use crate::sidecar::client::Phase as Client;
 use crate::sidecar::exchange::{Abandoned, Tracked};
 use crate::sidecar::pool::{self, Release};
@@ -113,7 +114,7 @@ impl Loop {
         self.out.clear();
         let Some(server) = self.servers.get_mut(j) else { return };
         let status = server.exchange.status();
-        if transactions && !server.exchange.hints().asks(Pins::NONE) && !self.verify_always {
+        if transactions && !server.exchange.hints().asks(Pins::NONE) && self.verify == Verify::Hints {
             if status == b'I' {
                 return self.rest(j);
             }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 
@@ -19,19 +20,32 @@ pub(super) const OPENING_TIMEOUT: Duration = Duration::from_mins(1);
 /// No descriptor was left: how long nobody is accepted.
 const DEAF: Duration = Duration::from_millis(100);
 
+/// Lets the listeners wake the loop. Level-triggered, one accept each: the rest comes with the next wait.
+pub(super) fn listen(epoll: &OwnedFd, listeners: &[OwnedFd]) -> rustix::io::Result<()> {
+    for (at, listener) in (0..).zip(listeners) {
+        match epoll::add(epoll, listener, EventData::new_u64(LISTENER | at), EventFlags::IN) {
+            // It wakes us already.
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 impl Loop {
-    pub(super) fn accept(&mut self) {
-        let Some(listener) = &self.listener else { return };
+    /// From one of the listeners.
+    pub(super) fn accept(&mut self, at: usize) {
+        let Some(listener) = self.listeners.get(at) else { return };
         if self.clients.len() >= pool::clients(&self.limits, self.descriptors) + pool::REFUSED_AT_ONCE {
-            // The listener stays readable, so waiting for it would not be waiting.
-            self.deaf = epoll::delete(&self.epoll, listener).is_ok();
+            // A listener stays readable, so waiting for it would not be waiting.
+            self.deaf |= self.turn_deaf();
             return;
         }
         let fd = match accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
             Ok(fd) => fd,
             Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
                 // As above.
-                if epoll::delete(&self.epoll, listener).is_ok() {
+                if self.turn_deaf() {
                     self.deaf_until = Some(self.now + DEAF);
                     self.due(self.now + DEAF);
                 }
@@ -65,9 +79,12 @@ impl Loop {
 
     pub(super) fn listen_again(&mut self) {
         (self.deaf, self.deaf_until) = (false, None);
-        if let Some(listener) = &self.listener {
-            let _ = epoll::add(&self.epoll, listener, EventData::new_u64(LISTENER), EventFlags::IN);
-        }
+        let _ = listen(&self.epoll, &self.listeners);
+    }
+
+    /// No listener wakes us any more. False if none did before: an event of this turn may still speak of one.
+    fn turn_deaf(&self) -> bool {
+        self.listeners.iter().filter(|listener| epoll::delete(&self.epoll, listener).is_ok()).count() > 0
     }
 
     pub(super) fn client_event(&mut self, i: usize, flags: EventFlags) {

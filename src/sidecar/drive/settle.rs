@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::Loop;
 use super::cancel::Canceling;
+use crate::policy::settings::Verify;
 use crate::sidecar::server::{Phase, Purpose, Reply, ask, make_tools};
 use crate::sidecar::state::{Answer, Hints, Pin, Pins, settle};
 
@@ -14,7 +15,7 @@ impl Loop {
         let Some(server) = self.servers.get_mut(j) else { return false };
         let Some(client) = server.client.and_then(|i| self.clients.get(i)) else { return false };
         let mut hints = server.exchange.hints();
-        if self.verify_always || (!hints.is_empty() && server.pins.contains(Pin::Prepared)) {
+        if self.verify == Verify::Always || (!hints.is_empty() && server.pins.contains(Pin::Prepared)) {
             hints |= Hints::EVERYTHING;
         }
         let asks = hints.asks(server.pins);

@@ -142,7 +142,7 @@ impl Loop {
                     self.due(self.now);
                 }
                 Command::Drain { grace } => {
-                    self.listener = None;
+                    self.listeners.clear();
                     self.draining = Some(self.now + grace);
                 }
             }

@@ -161,12 +161,26 @@ fn words(all: &mut Vec<Change>) {
     all.push(bad("spec.profile", &[("spec/profile", Value::Null)]));
     all.push(good(&with(POOLER.to_vec(), &[("spec/sidecar/mode", json!("Pooler"))])));
     all.push(bad("spec.sidecar.mode", &with(POOLER.to_vec(), &[("spec/sidecar/mode", json!("Observer"))])));
-    all.push(good(&with(POOLER.to_vec(), &[("spec/sidecar/poolMode", json!("session"))])));
-    all.push(bad("spec.sidecar.poolMode", &with(POOLER.to_vec(), &[("spec/sidecar/poolMode", json!("transaction"))])));
+    let pool_mode = |mode: &str| with(POOLER.to_vec(), &[("spec/sidecar/poolMode", json!(mode))]);
+    all.push(good(&pool_mode("session")));
+    all.push(good(&pool_mode("transaction")));
+    all.push(bad("spec.sidecar.poolMode", &pool_mode("statement")));
     all.push(bad(
         "spec.sidecar.poolMode",
         &with(no_sidecar().to_vec(), &[("spec/sidecar/poolMode", json!("session"))]),
     ));
+    let verify = |mode: &str, verify: &str| with(pool_mode(mode), &[("spec/sidecar/verify", json!(verify))]);
+    all.push(good(&verify("transaction", "hints")));
+    all.push(good(&verify("transaction", "always")));
+    all.push(bad("spec.sidecar.verify", &verify("transaction", "never")));
+    all.push(bad("spec.sidecar.verify", &verify("session", "always")));
+    all.push(bad("spec.sidecar.verify", &with(no_sidecar().to_vec(), &[("spec/sidecar/verify", json!("always"))])));
+    for (path, name) in [
+        ("spec/limits/idleTransactionTimeout", "spec.limits.idleTransactionTimeout"),
+        ("spec/limits/queryTimeout", "spec.limits.queryTimeout"),
+    ] {
+        all.push(bad(name, &with(no_sidecar().to_vec(), &[(path, json!("1m"))])));
+    }
 }
 
 fn selectors(all: &mut Vec<Change>) {
@@ -274,6 +288,8 @@ fn limits(all: &mut Vec<Change>) {
 
 fn times(all: &mut Vec<Change>) {
     let fields = [
+        ("spec/limits/idleTransactionTimeout", "spec.limits.idleTransactionTimeout"),
+        ("spec/limits/queryTimeout", "spec.limits.queryTimeout"),
         ("spec/limits/idleTimeout", "spec.limits.idleTimeout"),
         ("spec/limits/connectionTimeout", "spec.limits.connectionTimeout"),
         ("spec/limits/maxLifetime", "spec.limits.maxLifetime"),
@@ -281,8 +297,10 @@ fn times(all: &mut Vec<Change>) {
         ("spec/probe/timeout", "spec.probe.timeout"),
     ];
     for (path, name) in fields {
-        // A long interval, so that every time-out fits into it.
-        let set = |text: &str| [("spec/probe/interval", json!("24h")), (path, json!(text))];
+        // A long interval, so that every time-out fits into it; and a pooler, where only that has the field.
+        let only_pooler = path.ends_with("TransactionTimeout") || path.ends_with("queryTimeout");
+        let pooler = if only_pooler { POOLER.to_vec() } else { Vec::new() };
+        let set = |text: &str| with(pooler.clone(), &[("spec/probe/interval", json!("24h")), (path, json!(text))]);
         for fine in ["1s", "1000ms", "1001ms", "24h", "23h", "1440m", "86400s", "86400000ms", "000000000000030s"] {
             all.push(good(&set(fine)));
         }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
@@ -52,11 +53,20 @@ async fn clients_beyond_what_descriptors_allow_are_told_and_nothing_else_lacks_o
 #[test]
 fn connections_that_cannot_be_accepted_cause_no_wakeups() {
     let database = guarded::database();
-    let sidecar = with_few_files(&database.url());
+    let socket = std::env::temp_dir().join(format!("weir-descriptors-{}", std::process::id()));
+    fs::create_dir(&socket).expect("it is new");
+    let path = socket.join(".s.PGSQL.16432");
+    let mut options = Options::new(&database.url(), 1, 2).set("WEIR_SOCKET", path.to_str().expect("it is text"));
+    options.files = Some("-n 160");
+    let sidecar = options.start();
     sidecar.until("min is warm", |report| report.metrics.idle_connections == 1);
     // They say nothing, so nobody is sent away for a minute.
-    let silent: Vec<_> =
-        (0..2 * FILES).map(|_| TcpStream::connect(sidecar.listen).expect("the backlog is long")).collect();
+    let silent: Vec<_> = (0..FILES)
+        .map(|_| {
+            let by_port = TcpStream::connect(sidecar.listen).expect("the backlog is long");
+            (by_port, UnixStream::connect(&path).expect("that of the socket too"))
+        })
+        .collect();
     let loop_alone = format!("/proc/{0}/task/{0}/status", sidecar.pid());
     let switches = || {
         let status = fs::read_to_string(&loop_alone).expect("it runs");
@@ -71,6 +81,7 @@ fn connections_that_cannot_be_accepted_cause_no_wakeups() {
     });
     drop(silent);
     sidecar.until("the backlog is worked off", |_| sidecar.metric("weir_sidecar_clients_accepted_total") >= 320.0);
+    fs::remove_dir_all(socket).expect("it is ours");
 }
 
 #[test]

@@ -32,6 +32,14 @@ fn what_cannot_be_used_is_refused_with_variable_and_remedy() {
     );
     let missing = Options::new(url, 1, 2).unset("WEIR_DATABASE_URL").set("WEIR_DATABASE_URL_FILE", "/nonexistent/url");
     refused(missing, "cannot read \"/nonexistent/url\", the file with the connection URL");
+    refused(
+        Options::new(url, 1, 2).set("WEIR_SOCKET", "/run/weir/socket"),
+        "WEIR_SOCKET is \"/run/weir/socket\", where no client library looks",
+    );
+    refused(
+        Options::new(url, 1, 2).set("WEIR_SOCKET", "/nonexistent/.s.PGSQL.16432"),
+        "cannot listen on WEIR_SOCKET \"/nonexistent/.s.PGSQL.16432\"",
+    );
     let taken = Options::new(url, 1, 2).start();
     refused(Options::new(url, 1, 2).set("WEIR_CONTROL", taken.control.to_string()), "cannot listen on WEIR_CONTROL");
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use crate::guarded::Guarded;
 use crate::sidecar::{Options, Sidecar};
 use crate::{Client, guarded};
 
@@ -26,6 +27,22 @@ fn no_other_process_may_read_its_memory_and_no_core_is_written() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_credential_shows_anywhere() {
     let database = guarded::database();
+    assert!(database.stored().starts_with("SCRAM-SHA-256"));
+    nothing_shows(&database).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_credential_of_an_old_role_shows_anywhere() {
+    let database = guarded::database();
+    database.age();
+    let stored = database.stored();
+    let hash = stored.strip_prefix("md5").expect("it is stored as asked for");
+    let log = nothing_shows(&database).await;
+    assert!(!log.contains(hash), "{log}");
+}
+
+/// Works, fails with a wrong password, and returns all that was logged.
+async fn nothing_shows(database: &Guarded) -> String {
     let password = &database.password;
     let seen = |sidecar: &Sidecar, when: &str| {
         for path in ["/health/pool", "/metrics", "/hello", "/livez", "/readyz", "/nothing"] {
@@ -36,7 +53,7 @@ async fn no_credential_shows_anywhere() {
         }
     };
     let sidecar = Options::new(&database.url(), 1, 2).set("WEIR_LOG", "trace").start();
-    let client = Client::of(&sidecar, &database).await;
+    let client = Client::of(&sidecar, database).await;
     client.run("select 'canary-literal'").await.expect("there is a server connection");
     seen(&sidecar, "while it works");
     client.leave().await;
@@ -44,6 +61,7 @@ async fn no_credential_shows_anywhere() {
     let end = sidecar.wait();
     assert!(!end.log.contains(password) && !end.log.contains("canary-literal"), "{}", end.log);
     assert!(!end.message.contains(password));
+    let worked = end.log;
 
     // A password that PostgreSQL refuses is the moment when others print what they tried.
     let wrong = database.url().replace(password.as_str(), "canary-wrong");
@@ -57,4 +75,5 @@ async fn no_credential_shows_anywhere() {
     sidecar.terminate();
     let end = sidecar.wait();
     assert!(!end.log.contains("canary-wrong"), "{}", end.log);
+    worked + &end.log
 }

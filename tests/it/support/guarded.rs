@@ -18,11 +18,13 @@ pub struct Guarded {
 /// Later lines win. PostgreSQL 12 and 13 store md5 by default.
 const SETTINGS: &str = "max_connections = 200\nautovacuum = off\njit = off\npassword_encryption = 'scram-sha-256'";
 
-/// Only the superuser, whom the launcher needs, and members of `login_trust` are let in without a password.
+/// Only the superuser, whom the launcher needs, and members of `login_trust` are let in without a password; those of `login_md5`
+/// may have an old one.
 const ACCESS: &str = "
 local all all trust
 host all postgres 127.0.0.1/32 trust
 host all +login_trust 127.0.0.1/32 trust
+host all +login_md5 127.0.0.1/32 md5
 host all all 127.0.0.1/32 scram-sha-256
 ";
 
@@ -34,7 +36,7 @@ pub fn database() -> Guarded {
     let server = shared.upgrade().unwrap_or_else(|| {
         let server = Arc::new(Postgres::start(SETTINGS));
         fs::write(server.data().join("pg_hba.conf"), ACCESS).expect("the server's files are there");
-        server.sql("postgres", "create role login_trust");
+        server.sql("postgres", "create role login_trust; create role login_md5");
         server.reload();
         *shared = Arc::downgrade(&server);
         server
@@ -60,6 +62,18 @@ impl Guarded {
     /// Of the database and of its owner.
     pub fn name(&self) -> &str {
         &self.database.name
+    }
+
+    /// Stores the password as roles of old have it, and has the owner log in by MD5.
+    pub fn age(&self) {
+        let (name, password) = (self.name(), &self.password);
+        let role = format!("alter role {name} password '{password}'; grant login_md5 to {name}");
+        self.sql(&format!("set password_encryption = 'md5'; {role}"));
+    }
+
+    /// What PostgreSQL stores of the password.
+    pub fn stored(&self) -> String {
+        self.sql(&format!("select rolpassword from pg_authid where rolname = '{}'", self.name()))
     }
 
     /// The owner's connection URL.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{TcpListener, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 
 use weir::policy::dialect;
 use weir::policy::limits::{Limits, Profile};
+use weir::policy::settings::Verify;
 use weir::sidecar::charge::BootId;
 use weir::sidecar::drive::{self, Final, Start};
 use weir::sidecar::figures::{Command, Commander, Figures, Request, commands};
 use weir::sidecar::journal::Account;
 use weir::sidecar::pool::Release;
+use weir::sidecar::socket;
 use weir::sidecar::target::Target;
 use weir::sidecar::tls::Roots;
 
@@ -29,6 +31,9 @@ pub struct Pooler {
     thread_id: i32,
     state: PathBuf,
 }
+
+/// The port that is part of the name of every socket of a test.
+pub const SOCKET_PORT: u16 = 16432;
 
 /// Limits of a test: `min` and `max`, and short times.
 pub fn limits(min: u32, max: u32) -> Limits {
@@ -45,6 +50,7 @@ impl Pooler {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let state = std::env::temp_dir().join(format!("weir-state-{}-{number}", std::process::id()));
         std::fs::create_dir(&state).unwrap();
+        let socket = socket::bind(&state.join(format!("{}{SOCKET_PORT}", socket::FILE_PREFIX))).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let figures = Arc::new(Figures::default());
@@ -66,10 +72,12 @@ impl Pooler {
         let (account, _) = Account::open(&state, [0; 16], BootId(boot), limits.max, Duration::ZERO).unwrap();
         let start = Start {
             listener,
+            socket: Some(socket),
             descriptors: usize::MAX,
             target: target(url),
             limits,
             release,
+            verify: Verify::Hints,
             figures: Arc::clone(&figures),
             account,
             epoch: Instant::now(),
@@ -83,6 +91,11 @@ impl Pooler {
             drive::run(start).unwrap()
         });
         Self { port, figures, commander, thread: Some(thread), thread_id: told.recv().unwrap(), state }
+    }
+
+    /// Where its Unix socket is, as clients name it: the directory.
+    pub fn socket(&self) -> &Path {
+        &self.state
     }
 
     pub fn send(&self, command: Command) {

@@ -23,8 +23,8 @@ impl std::fmt::Debug for Message {
     }
 }
 
-pub struct Raw {
-    pub stream: TcpStream,
+pub struct Raw<S = TcpStream> {
+    pub stream: S,
     /// BackendKeyData.
     pub key: Vec<u8>,
     /// ParameterStatus values.
@@ -77,9 +77,32 @@ impl Raw {
 
     /// As [`Raw::log_in`], to a database of another name.
     pub fn log_in_to(port: u16, user: &str, database: &str, more: &[(&str, &str)]) -> Result<Self, Message> {
+        Self::log_in_by(Self::connect(port), user, database, more)
+    }
+
+    pub fn cancel(&self, port: u16) {
         let mut stream = Self::connect(port);
-        stream.write_all(&startup(&[&[("user", user), ("database", database)], more].concat())).unwrap();
+        stream.write_all(&[&[0, 0, 0, 16, 4, 0xd2, 0x16, 0x2e][..], &self.key].concat()).unwrap();
+        let _ = stream.read(&mut [0]);
+    }
+
+    /// Ends without a word, by a reset.
+    pub fn vanish(self) {
+        rustix::net::sockopt::set_socket_linger(&self.stream, Some(std::time::Duration::ZERO)).unwrap();
+    }
+
+    pub fn goodbye(mut self) {
+        self.send(b"X\0\0\0\x04");
+        let _ = self.stream.shutdown(Shutdown::Write);
+        let _ = self.stream.read(&mut [0]);
+    }
+}
+
+impl<S: Read + Write> Raw<S> {
+    /// As [`Raw::log_in_to`], over any stream.
+    pub fn log_in_by(stream: S, user: &str, database: &str, more: &[(&str, &str)]) -> Result<Self, Message> {
         let mut raw = Self { stream, key: Vec::new(), parameters: Vec::new() };
+        raw.send(&startup(&[&[("user", user), ("database", database)], more].concat()));
         loop {
             let message = raw.read().unwrap();
             match message.kind {
@@ -144,23 +167,6 @@ impl Raw {
         let mut rows = self.rows(sql);
         assert_eq!(rows.len(), 1, "{sql}");
         rows.remove(0)
-    }
-
-    pub fn cancel(&self, port: u16) {
-        let mut stream = Self::connect(port);
-        stream.write_all(&[&[0, 0, 0, 16, 4, 0xd2, 0x16, 0x2e][..], &self.key].concat()).unwrap();
-        let _ = stream.read(&mut [0]);
-    }
-
-    /// Ends without a word, by a reset.
-    pub fn vanish(self) {
-        rustix::net::sockopt::set_socket_linger(&self.stream, Some(std::time::Duration::ZERO)).unwrap();
-    }
-
-    pub fn goodbye(mut self) {
-        self.send(b"X\0\0\0\x04");
-        let _ = self.stream.shutdown(Shutdown::Write);
-        let _ = self.stream.read(&mut [0]);
     }
 }
 

@@ -13,7 +13,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
 use super::*;
 use crate::policy::limits::{Limits, Profile};
-use crate::policy::settings::{PoolMode, SETTINGS_VERSION, Settings, Thresholds};
+use crate::policy::settings::{PoolMode, SETTINGS_VERSION, Settings, Thresholds, Verify};
 
 /// A key pair that is the same in each run.
 pub(crate) fn key(seed: u8) -> (SigningKey, [u8; 32]) {
@@ -70,6 +70,7 @@ pub(crate) fn settings() -> Settings {
         generation: 7,
         profile: Profile::Production,
         pool_mode: PoolMode::Session,
+        verify: Verify::Hints,
         client: "prisma".to_owned(),
         limits: Limits {
             min: 5,
@@ -77,6 +78,8 @@ pub(crate) fn settings() -> Settings {
             idle_timeout: Duration::from_secs(30),
             connection_timeout: Duration::from_secs(10),
             max_lifetime: Duration::from_mins(30),
+            idle_transaction_timeout: None,
+            query_timeout: None,
         },
         thresholds: Thresholds { warning: 80, critical: 90 },
         placeholders: None,

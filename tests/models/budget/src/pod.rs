@@ -223,13 +223,15 @@ pub fn message(digest: Digest) -> Verified {
 /// What every order says, but for the limit.
 pub fn settings(limit: u32) -> Document {
     use weir::policy::limits::{Limits, Profile};
-    use weir::policy::settings::{PoolMode, SETTINGS_VERSION, Settings, Thresholds};
+    use weir::policy::settings::{PoolMode, SETTINGS_VERSION, Settings, Thresholds, Verify};
     let limits = Limits {
         min: 1,
         max: limit,
         idle_timeout: Duration::from_secs(30),
         connection_timeout: Duration::from_secs(10),
         max_lifetime: Duration::from_mins(30),
+        idle_transaction_timeout: None,
+        query_timeout: None,
     };
     Document::write(&Settings {
         version: SETTINGS_VERSION,
@@ -237,6 +239,7 @@ pub fn settings(limit: u32) -> Document {
         generation: 1,
         profile: Profile::Production,
         pool_mode: PoolMode::Session,
+        verify: Verify::Hints,
         client: "none".to_owned(),
         limits,
         thresholds: Thresholds { warning: 80, critical: 90 },
