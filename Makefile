@@ -75,7 +75,7 @@ fmt-check: ## Fail where the code is not formatted
 .PHONY: lint
 lint: ## Lint, warnings as errors; the sidecar alone too, without the control plane
 	cargo clippy --all-targets -- -D warnings
-	cargo clippy -p weir-budget-model -- -D warnings
+	cargo clippy -p weir-budget-model -p weir-bench-forwarder -- -D warnings
 	cargo clippy --lib --bin weir-sidecar --no-default-features --features sidecar -- -D warnings
 	cd tests/cluster/program && go vet .
 
