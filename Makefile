@@ -103,7 +103,7 @@ ifeq ($(SCENARIOS),)
 endif
 
 .PHONY: bench-poolers
-bench-poolers: ## Only the sidecar beside PgBouncer, as above (half an hour; ROUNDS=3 SECONDS=1: 4 minutes)
+bench-poolers: ## Only the sidecar beside PgBouncer, as above (25 minutes; ROUNDS=3 SECONDS=1: 3 minutes)
 	@tests/cluster/install $(if $(PGBOUNCER),,pgbouncer=pgbouncer)
 	cargo bench --profile dev --bench poolers
 

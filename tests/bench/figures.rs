@@ -14,22 +14,22 @@ fn numbers(count: u32) -> Vec<f64> {
 #[test]
 fn fifteen_rounds_leave_out_three_at_each_end() {
     // P(B(15, 1/2) < 4) = 576 / 32768: the interval holds with 96.5 %, and the next narrower one with 88.2 %.
-    assert_eq!(median(numbers(15)), Some(Median { value: 8.0, low: 4.0, high: 12.0 }));
+    assert_eq!(median(numbers(15)), Some(Median { value: 8.0, low: 4.0, high: 12.0, sure: true }));
 }
 
 #[test]
 fn six_rounds_are_the_fewest_for_an_interval_of_95_percent() {
-    assert_eq!(median(numbers(6)), Some(Median { value: 3.5, low: 1.0, high: 6.0 }));
+    assert_eq!(median(numbers(6)), Some(Median { value: 3.5, low: 1.0, high: 6.0, sure: true }));
     // P(B(8, 1/2) < 1) = 1 / 256, and < 2 = 9 / 256.
-    assert_eq!(median(numbers(8)), Some(Median { value: 4.5, low: 1.0, high: 8.0 }));
-    assert_eq!(median(numbers(9)), Some(Median { value: 5.0, low: 2.0, high: 8.0 }));
+    assert_eq!(median(numbers(8)), Some(Median { value: 4.5, low: 1.0, high: 8.0, sure: true }));
+    assert_eq!(median(numbers(9)), Some(Median { value: 5.0, low: 2.0, high: 8.0, sure: true }));
 }
 
 #[test]
 fn few_rounds_show_all_that_was_seen() {
-    assert_eq!(median(numbers(5)), Some(Median { value: 3.0, low: 1.0, high: 5.0 }));
-    assert_eq!(median(vec![2.0, 1.0]), Some(Median { value: 1.5, low: 1.0, high: 2.0 }));
-    assert_eq!(median(vec![7.0]), Some(Median { value: 7.0, low: 7.0, high: 7.0 }));
+    assert_eq!(median(numbers(5)), Some(Median { value: 3.0, low: 1.0, high: 5.0, sure: false }));
+    assert_eq!(median(vec![2.0, 1.0]), Some(Median { value: 1.5, low: 1.0, high: 2.0, sure: false }));
+    assert_eq!(median(vec![7.0]), Some(Median { value: 7.0, low: 7.0, high: 7.0, sure: false }));
     assert_eq!(median(vec![]), None);
 }
 

@@ -35,7 +35,7 @@ use target::{Kind, Running};
 use world::World;
 
 /// A round of these takes seconds whatever is asked for, and hardly varies.
-const ROUNDS_AT_REST: u32 = 5;
+const ROUNDS_AT_REST: u32 = 6;
 /// Of each client, before the first round.
 const WARM_UP: u32 = 20;
 
@@ -64,7 +64,8 @@ fn main() {
 fn legend(rounds: u32, seconds: u32) -> String {
     format!(
         "{rounds} rounds of {seconds} s, targets by turns. ratio: median of the ratios to PgBouncer of the same round; 95 %: interval of that \
-         median by order statistics (with fewer than 6 rounds: all that was seen); ?: the bar is within it. weir, pgbouncer: medians.\n\
+         median by order statistics (with fewer than 6 rounds: all that was seen); ?: the bar is within it, or \
+         rounds are too few. weir, pgbouncer: medians.\n\
          32 clients over 8 connections; unqueued: 8 over 8. transaction: begin, 3 queries, commit; row: of 100 kB; pipeline: of 20 queries; \
          connect: once for each transaction; unix: the client's side; tls: PostgreSQL's side; rate: 4,000 tps offered; two-threads: two \
          PgBouncers with 4 connections each, two threads of pg_doorman, Weir as ever.\n\

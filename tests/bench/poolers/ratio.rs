@@ -1,5 +1,8 @@
 //! Medians, and how far they can be trusted.
 
+/// Fewer samples give no interval of 95 %.
+const ENOUGH: usize = 6;
+
 /// The median of ratios and an interval around it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Median {
@@ -7,6 +10,8 @@ pub struct Median {
     /// Between these the true median lies, with a probability of at least 95 % where there are six samples or more.
     pub low: f64,
     pub high: f64,
+    /// Whether there are six samples.
+    pub sure: bool,
 }
 
 /// By order statistics: the number of samples below the true median is binomial whatever their distribution is, so the k-th smallest
@@ -21,7 +26,7 @@ pub fn median(mut samples: Vec<f64>) -> Option<Median> {
         even => f64::midpoint(samples[even / 2 - 1], samples[even / 2]),
     };
     let cut = outside(count);
-    Some(Median { value, low: samples[cut], high: samples[count - 1 - cut] })
+    Some(Median { value, low: samples[cut], high: samples[count - 1 - cut], sure: count >= ENOUGH })
 }
 
 /// How many samples at each end may be left out.

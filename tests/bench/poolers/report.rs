@@ -148,7 +148,8 @@ fn ratios(samples: &Samples, kind: Kind, measure: Measure) -> Option<Median> {
     median(mine.filter_map(ratio).collect())
 }
 
-/// The bar as written, and whether it is met: with a question mark where the interval has the bar within it.
+/// The bar as written, and whether it is met: with a question mark where the interval has the bar within it, or
+/// there are too few rounds for one.
 fn judge(bar: Option<Bar>, own: Option<Median>, ratio: Option<Median>) -> (String, &'static str) {
     let (shown, bar, measured) = match bar {
         None => return (String::new(), ""),
@@ -157,9 +158,9 @@ fn judge(bar: Option<Bar>, own: Option<Median>, ratio: Option<Median>) -> (Strin
     };
     let verdict = match measured {
         None => "-",
-        Some(median) if median.value <= bar && median.high <= bar => "met",
+        Some(median) if median.value <= bar && median.high <= bar && median.sure => "met",
         Some(median) if median.value <= bar => "met?",
-        Some(median) if median.low <= bar => "MISSED?",
+        Some(median) if median.low <= bar || !median.sure => "MISSED?",
         Some(_) => "MISSED",
     };
     (shown, verdict)
