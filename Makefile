@@ -75,7 +75,7 @@ fmt-check: ## Fail where the code is not formatted
 .PHONY: lint
 lint: ## Lint, warnings as errors; the sidecar alone too, without the control plane
 	cargo clippy --all-targets -- -D warnings
-	cargo clippy -p weir-budget-model -- -D warnings
+	cargo clippy -p weir-budget-model -p weir-bench-forwarder -- -D warnings
 	cargo clippy --lib --bin weir-sidecar --no-default-features --features sidecar -- -D warnings
 	cd tests/cluster/program && go vet .
 
@@ -95,10 +95,22 @@ verify-generated: generate ## Fail where what is generated is not what is commit
 	git diff --exit-code -- crds charts
 
 .PHONY: bench
-bench: build ## Measure, print a table, and write JSON lines under target/bench/
-	@tests/cluster/install pgbouncer=pgbouncer
+bench: bench-poolers ## Measure, print tables, and write JSON lines under target/bench/ (ROUNDS=15 SECONDS=2 SCENARIOS=simple,tls PGBOUNCER=path PG_DOORMAN=path)
+ifeq ($(SCENARIOS),)
+	@$(MAKE) build
 	cargo bench --profile dev --bench sidecar
 	WEIR_PROGRAMS=$(CURDIR)/target/programs cargo bench --profile dev --bench startup
+endif
+
+.PHONY: bench-poolers
+bench-poolers: ## Only the sidecar beside PgBouncer, as above (25 minutes; ROUNDS=3 SECONDS=1: 3 minutes)
+	@tests/cluster/install $(if $(PGBOUNCER),,pgbouncer=pgbouncer)
+	cargo bench --profile dev --bench poolers
+
+.PHONY: bench-syscalls
+bench-syscalls: ## Count system calls and instructions for a transaction, beside PgBouncer (SCENARIOS, PGBOUNCER, PG_DOORMAN as above)
+	@tests/cluster/install strace=strace valgrind=valgrind $(if $(PGBOUNCER),,pgbouncer=pgbouncer)
+	cargo bench --profile dev --bench poolers -- --counts
 
 .PHONY: model
 model: ## The same with larger bounds (half an hour), and that nothing freezes (SEEDS=1200 of each scenario)

@@ -1,5 +1,7 @@
 //! The smallest client of PostgreSQL's protocol that can be timed: no library's work is measured along.
 
+#![allow(dead_code, reason = "each benchmark uses its own part")]
+
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! `make bench`: what the sidecar costs and how long it takes, beside PostgreSQL itself and beside the targets.
+//! `make bench`, second part: what the sidecar costs and how long it takes, beside PostgreSQL itself and beside the targets.
 //!
 //! The sidecar is built as it is shipped and runs as a process of its own, in session mode with 20 connections, in front of a
 //! PostgreSQL of our own. Prints a table and writes the same as JSON lines to `target/bench/sidecar.jsonl`.
@@ -6,9 +6,9 @@
 mod client;
 #[path = "../it/support/guarded.rs"]
 mod guarded;
-mod pgbouncer;
 #[path = "../it/support/postgres.rs"]
 mod postgres;
+mod shipped;
 #[path = "../it/support/sidecar.rs"]
 mod sidecar;
 mod table;
@@ -34,7 +34,7 @@ fn main() {
     if !env::args().any(|argument| argument == "--bench") {
         return;
     }
-    let program = build();
+    let program = shipped::sidecar();
     let archive = pack(&program);
     let mut table = Table::default();
     let database = guarded::database();
@@ -47,8 +47,6 @@ fn main() {
     crowds(&mut table, &database, &sidecar);
     health(&mut table, &database, &sidecar);
     burst(&mut table, &database, &program);
-    drop(sidecar);
-    pgbouncer::versus(&mut table, &database, &warm(&database, &program, 8));
     table.add("binary size", megabytes(&program), "MB", None);
     table.add(
         "image size, with root certificates",
@@ -56,44 +54,27 @@ fn main() {
         "MB",
         Some(Bound { below: 10.0, whose: "ours" }),
     );
-    table.finish(&target().join("bench/sidecar.jsonl"));
-}
-
-fn target() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from)
-}
-
-/// The program as `make image` builds it.
-fn build() -> PathBuf {
-    let machine = format!("{}-unknown-linux-musl", env::consts::ARCH);
-    println!("building weir-sidecar for {machine}");
-    run(Command::new(env!("CARGO"))
-        .args(["build", "--locked", "--quiet", "--profile", "sidecar", "--bin", "weir-sidecar", "--target", &machine])
-        .args(["--no-default-features", "--features", "sidecar"]));
-    target().join(machine).join("sidecar/weir-sidecar")
+    table.finish(&shipped::target().join("bench/sidecar.jsonl"));
 }
 
 fn pack(program: &Path) -> PathBuf {
     const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
-    let archive = target().join("bench/weir-sidecar.tar");
-    fs::create_dir_all(target().join("bench")).expect("the target directory is ours");
-    run(Command::new("tests/cluster/weir-cluster")
-        .args(["pack", "--name", "weir.local/weir-sidecar:bench", "--output"])
-        .arg(&archive)
-        .args([
-            "--add",
-            &format!("{}=/weir-sidecar", program.display()),
-            "--add",
-            CERTIFICATES,
-            "--",
-            "/weir-sidecar",
-        ]));
+    let archive = shipped::target().join("bench/weir-sidecar.tar");
+    fs::create_dir_all(shipped::target().join("bench")).expect("the target directory is ours");
+    shipped::run(
+        Command::new("tests/cluster/weir-cluster")
+            .args(["pack", "--name", "weir.local/weir-sidecar:bench", "--output"])
+            .arg(&archive)
+            .args([
+                "--add",
+                &format!("{}=/weir-sidecar", program.display()),
+                "--add",
+                CERTIFICATES,
+                "--",
+                "/weir-sidecar",
+            ]),
+    );
     archive
-}
-
-fn run(command: &mut Command) {
-    let status = command.current_dir(env!("CARGO_MANIFEST_DIR")).status();
-    assert!(status.as_ref().is_ok_and(std::process::ExitStatus::success), "{command:?}: {status:?}");
 }
 
 #[expect(clippy::cast_precision_loss, reason = "no file here comes near 2^52 bytes")]

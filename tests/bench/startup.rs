@@ -1,4 +1,4 @@
-//! `make bench`, second part: how much later an application starts because of the sidecar before it.
+//! `make bench`, third part: how much later an application starts because of the sidecar before it.
 //!
 //! On a real cluster, pods one after another, by turns with the injected sidecar and with native sidecars that do nothing. What is
 //! measured is the time between the starts of the two processes, as the kernel keeps it (proc_pid_stat(5), in ticks of 10 ms).
