@@ -110,8 +110,9 @@ pub struct Exchange {
     bound: Hints,
     /// A portal with a name was bound, so that Execute need not run what was bound last.
     named_portals: bool,
-    /// A message on its way may drop all statements.
+    /// A message on its way may drop all statements, or this one.
     drops: bool,
+    deallocating: Option<Box<[u8]>>,
     /// Something that leaves a trace was sent since the last ReadyForQuery: after Parse and Flush nothing is owed, but the batch is
     /// open until its Sync.
     open: bool,
@@ -142,6 +143,7 @@ impl Default for Exchange {
             bound: Hints::NONE,
             named_portals: false,
             drops: false,
+            deallocating: None,
             open: false,
             executed: false,
             mixed: false,

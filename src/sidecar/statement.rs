@@ -6,6 +6,7 @@
 
 mod changes;
 mod copies;
+mod deallocate;
 mod description;
 mod names;
 mod texts;
@@ -18,6 +19,7 @@ use super::wire::Parameters;
 
 pub use changes::{Change, Changes, Of, Pending};
 pub use copies::Copies;
+pub use deallocate::deallocated;
 pub use description::{Describing, Description};
 pub use names::{Names, Unnamed, key};
 pub use texts::Texts;
@@ -29,6 +31,8 @@ pub const TEXT_MAX: usize = 64 * 1024;
 pub const PREFIX: &str = "weir_";
 /// A statement of our own, of no text: made where one is needed that exists for sure.
 pub const SPARE: &[u8] = b"weir_spare";
+/// A statement of our own, which drops [`SPARE`].
+pub const DROP_SPARE: &[u8] = b"weir_drop";
 /// A name that never exists: numbers begin with 1.
 pub const NEVER: &[u8] = b"weir_0";
 
@@ -41,6 +45,8 @@ pub struct Statement {
     settings: Rc<Parameters>,
     /// What of the session it may change when it runs.
     pub hints: Hints,
+    /// The name of the statement that it drops, if that is all it does.
+    pub deallocates: Option<Box<[u8]>>,
     /// Names of custom parameters that it may set.
     pub custom: Box<[Box<[u8]>]>,
     /// The last description of it by any server, so that equal ones are one.

@@ -100,10 +100,11 @@ impl Loop {
     /// A client that waits may have left: an end, a reset or a goodbye needs no server connection.
     pub(super) fn still_there(&mut self, i: usize) {
         let Some(client) = self.clients.get_mut(i).filter(|client| client.peer.closing) else { return };
-        let mut first = [0];
+        let mut first = [0; 5];
         match client.peer.peek(&mut first) {
             Ok(0) => {}
-            Ok(_) if first != *b"X" && !client.peer.broken() => self.probe(i),
+            // Less than a header, and nothing comes behind it, is no request.
+            Ok(5) if first.first() != Some(&b'X') && !client.peer.broken() => self.probe(i),
             _ => self.close(i, true),
         }
     }

@@ -14,9 +14,18 @@ use crate::sidecar::state::Pins;
 impl Loop {
     /// A client without a server connection has sent something.
     pub(super) fn want(&mut self, i: usize) {
-        let fits = if self.queue.is_empty() { self.fitting(i) } else { None };
+        match if self.queue.is_empty() { self.fitting(i) } else { None } {
+            Some(fits) => self.take(i, fits, Duration::ZERO),
+            // Its request stays in its socket, unseen.
+            None => self.enqueue(i),
+        }
+    }
+
+    /// Client `i` may have server connection `j`, after it has waited: it takes it if it has something to say there. With the client's
+    /// parameters on, its request is read and passed on at once.
+    fn take(&mut self, i: usize, (j, wears): (usize, bool), waited: Duration) {
         let Some(client) = self.clients.get_mut(i) else { return };
-        if let Some((j, true)) = fits {
+        if wears {
             let Ok(n) = client.peer.read(&mut self.buffer) else { return self.close(i, false) };
             match self.buffer.get(..n).unwrap_or_default() {
                 [] => {}
@@ -24,13 +33,13 @@ impl Loop {
                 // Not worth a server connection yet.
                 data @ ([_] | [_, _] | [_, _, _] | [_, _, _, _]) => {
                     client.peer.hold(data);
-                    if client.peer.closing {
-                        // The end is already there: no edge will tell of it.
+                    if client.peer.readable || client.peer.closing {
+                        // The rest, or the end, may already be there: no edge will tell of it.
                         self.again.push(client.peer.token);
                     }
                 }
                 _ => {
-                    self.attach(i, j, Duration::ZERO);
+                    self.attach(i, j, waited);
                     self.correct(i, j);
                     if self.forward(i, j, n) {
                         self.pump_client(i);
@@ -42,13 +51,10 @@ impl Loop {
         let mut first = [0; 5];
         match client.peer.peek(&mut first) {
             Ok(n) if n > 0 && first.first() == Some(&b'X') => self.close(i, true),
-            Ok(5) => match fits {
-                Some((j, _)) => {
-                    self.attach(i, j, Duration::ZERO);
-                    self.prepare(i, j);
-                }
-                None => self.enqueue(i),
-            },
+            Ok(5) => {
+                self.attach(i, j, waited);
+                self.prepare(i, j);
+            }
             // Less than a header, and nothing comes behind it.
             Ok(_) if client.peer.closing => self.close(i, true),
             // The rest is a new edge.
@@ -99,9 +105,8 @@ impl Loop {
             if let Some(client) = self.clients.get_mut(i) {
                 client.phase = Phase::Idle;
             }
-            let Some((j, _)) = self.fitting(i) else { return };
-            self.attach(i, j, self.now - waiter.since);
-            self.prepare(i, j);
+            let Some(fits) = self.fitting(i) else { return };
+            self.take(i, fits, self.now - waiter.since);
         }
     }
 

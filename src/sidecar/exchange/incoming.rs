@@ -30,6 +30,7 @@ impl Exchange {
             match kind {
                 b'Z' => match whole {
                     Some([status]) => {
+                        self.deallocating = None;
                         if let Some(item) = self.queue.ready() {
                             self.confirm(&item, tracked.as_deref_mut());
                         }
@@ -140,9 +141,18 @@ impl Exchange {
     fn completed(&mut self, tag: &[u8], tracked: Option<&mut Tracked<'_>>) {
         let text = self.queue.front().map_or(Hints::NONE, |item| item.hints);
         self.hints |= text.after_tag(tag);
-        if let (b"DISCARD ALL" | b"DEALLOCATE ALL", Some(tracked)) = (tag, tracked) {
-            tracked.names.clear();
-            tracked.copies.clear();
+        match (tag, tracked) {
+            (b"DISCARD ALL" | b"DEALLOCATE ALL", Some(tracked)) => {
+                tracked.names.clear();
+                tracked.copies.clear();
+            }
+            (b"DEALLOCATE", Some(tracked)) => {
+                if let Some(name) = self.deallocating.take() {
+                    tracked.names.remove(&name);
+                    tracked.copies.set_spare(false);
+                }
+            }
+            _ => {}
         }
     }
 

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use super::{About, Exchange, Fed, Item, Owed, Tracked};
 use crate::sidecar::state::{Hints, hints_of_text};
 use crate::sidecar::statement::{
-    Description, Entry, NEVER, Of, PREFIX, Pending, SPARE, Statement, TEXT_MAX, Unnamed, name_of, write_name,
+    DROP_SPARE, Description, Entry, NEVER, Of, PREFIX, Pending, SPARE, Statement, TEXT_MAX, Unnamed, deallocated,
+    name_of, write_name,
 };
 use crate::sidecar::wire::{Malformed, message};
 
@@ -58,7 +59,7 @@ impl Exchange {
             // The server will call that a violation of the protocol. Nothing may wait now: the end of COPY is behind it.
             _ if self.queue.copying() => Step::AsIs(plain(kind).into()),
             (b'Q', None) if body <= QUERY_MAX => Step::Hold,
-            (b'Q', _) => self.query(whole, tracked),
+            (b'Q', _) if !self.drops => self.query(whole, data, fed, tracked, out),
             _ if self.drops && self.active() => self.wait(data, fed, out),
             (b'P', Some(whole)) if whole.len() <= TEXT_MAX => self.parse(whole, data, fed, tracked, out),
             (b'P', None) if body as usize <= TEXT_MAX => Step::Hold,
@@ -76,11 +77,39 @@ impl Exchange {
         }
     }
 
-    fn query(&mut self, text: Option<&[u8]>, tracked: &Tracked<'_>) -> Step {
+    fn query(
+        &mut self,
+        text: Option<&[u8]>,
+        data: &[u8],
+        fed: &mut Fed,
+        tracked: &Tracked<'_>,
+        out: &mut Vec<u8>,
+    ) -> Step {
         let hints = match text {
             Some(text) => hints_of_text(text, &mut |name: &[u8]| self.custom.push(name.into())),
             None => Hints::EVERYTHING | Hints::DROPS_STATEMENTS,
         };
+        let drops = text.filter(|_| hints.contains(Hints::DROPS_STATEMENTS));
+        if let Some((whole, name)) = drops.and_then(|text| Some((text, deallocated(text.strip_suffix(&[0])?)?))) {
+            match self.is_taken(&name, tracked) {
+                None => return self.wait(data, fed, out),
+                Some(false) => {}
+                // It does not exist in SQL; there is another that may go.
+                Some(true) if self.ensure_spare(data, fed, tracked, out) => {
+                    fed.flush(data, out);
+                    message(out, b'Q', |out| {
+                        [b"DEALLOCATE ", SPARE, &[0]].iter().for_each(|part| out.extend_from_slice(part))
+                    });
+                    self.deallocating = Some(name.into());
+                    self.changes.push(self.segment, Of::Nameless);
+                    self.ask(Item { hints, changes: true, ..Owed::Query.into() });
+                    self.hint(hints);
+                    fed.skip(5 + whole.len());
+                    return Step::Replaced(0);
+                }
+                Some(true) => return self.wait(data, fed, out),
+            }
+        }
         self.hint(hints);
         let nothing =
             tracked.names.unnamed().is_none() && tracked.copies.unnamed().is_none() && self.changes.is_empty();
@@ -204,8 +233,24 @@ impl Exchange {
         let Some(left) = left(body, portal.len() + name.len() + 2) else { return Step::Malformed(Malformed::Fields) };
         self.named_portals |= !portal.is_empty();
         let known = self.resolve(name, data, fed, tracked, out);
+        let statement = if matches!(known, Known::NotYet) { None } else { self.statement(name, tracked) };
+        if let Some(dropped) = statement.as_ref().and_then(|statement| statement.deallocates.as_ref()) {
+            match self.is_taken(dropped, tracked) {
+                Some(true) if self.ensure_drop_spare(data, fed, tracked, out) => {
+                    fed.flush(data, out);
+                    begin(out, b'B', &[portal, &[0], DROP_SPARE, &[0]], left);
+                    self.ask(Owed::Bind);
+                    self.deallocating = Some(dropped.clone());
+                    self.will_run(statement);
+                    fed.skip(5 + portal.len() + name.len() + 2);
+                    return Step::Replaced(left);
+                }
+                Some(false) => {}
+                _ => return self.wait(data, fed, out),
+            }
+        }
         if !matches!(known, Known::NotYet) {
-            self.will_run(name, tracked);
+            self.will_run(statement);
         }
         match known {
             Known::NotYet => return self.wait(data, fed, out),
@@ -286,8 +331,8 @@ impl Exchange {
         Step::Replaced(0)
     }
 
-    /// A statement is bound, and so may run.
-    fn will_run(&mut self, name: &[u8], tracked: &Tracked<'_>) {
+    /// What the client calls so, as far as it has parsed it.
+    fn statement(&self, name: &[u8], tracked: &Tracked<'_>) -> Option<Rc<Statement>> {
         let statement = if name.is_empty() {
             match self.changes.unnamed(self.segment) {
                 Pending::Here(unnamed) => unnamed.map(|unnamed| &unnamed.statement),
@@ -299,7 +344,12 @@ impl Exchange {
                 _ => tracked.names.get(name).map(|entry| &entry.statement),
             }
         };
-        let Some(statement) = statement.cloned() else {
+        statement.cloned()
+    }
+
+    /// A statement is bound, and so may run.
+    fn will_run(&mut self, statement: Option<Rc<Statement>>) {
+        let Some(statement) = statement else {
             // It may be one that SQL has prepared.
             (self.bound, self.hints) = (Hints::NONE, self.hints | Hints::EVERYTHING);
             return;
@@ -449,6 +499,26 @@ impl Exchange {
         // Also in a transaction that has failed PostgreSQL takes an empty text.
         begin(out, b'P', &[SPARE, &[0, 0, 0, 0]], 0);
         self.changes.push(self.segment, Of::Spare);
+        self.ask(Item::change(Owed::OurParse, About::Nothing));
+        true
+    }
+
+    /// The same of a statement that drops it, both of them.
+    fn ensure_drop_spare(&mut self, data: &[u8], fed: &mut Fed, tracked: &Tracked<'_>, out: &mut Vec<u8>) -> bool {
+        if !self.ensure_spare(data, fed, tracked, out) {
+            return false;
+        }
+        match self.changes.drop_spare(self.segment) {
+            Pending::Unknown => return false,
+            Pending::Here(()) => return true,
+            Pending::Nothing if tracked.copies.drop_spare() => return true,
+            Pending::Nothing => {}
+        }
+        fed.flush(data, out);
+        message(out, b'P', |out| {
+            [DROP_SPARE, b"\0DEALLOCATE ", SPARE, &[0, 0, 0]].iter().for_each(|part| out.extend_from_slice(part));
+        });
+        self.changes.push(self.segment, Of::DropSpare);
         self.ask(Item::change(Owed::OurParse, About::Nothing));
         true
     }

@@ -20,6 +20,8 @@ pub enum Of {
     Copy(u32, Rc<Statement>),
     /// Our Parse of the spare one.
     Spare,
+    /// Our Parse of what drops it.
+    DropSpare,
     /// Our Close of a copy.
     Uncopy(u32),
     /// Our Close of the server's unnamed statement.
@@ -97,6 +99,11 @@ impl Changes {
         self.find(segment, |of| matches!(of, Of::Spare).then_some(()))
     }
 
+    /// The same of what drops it.
+    pub fn drop_spare(&self, segment: u32) -> Pending<()> {
+        self.find(segment, |of| matches!(of, Of::DropSpare).then_some(()))
+    }
+
     fn find<'a, T>(&'a self, segment: u32, tells: impl Fn(&'a Of) -> Option<T>) -> Pending<T> {
         for change in self.0.iter().rev() {
             if let Some(told) = tells(&change.of) {
@@ -124,6 +131,7 @@ impl Changes {
             }
             Some(Of::Copy(number, statement)) => copies.insert(number, &statement),
             Some(Of::Spare) => copies.set_spare(true),
+            Some(Of::DropSpare) => copies.set_drop_spare(),
             Some(Of::Uncopy(id)) => copies.remove(id),
             Some(Of::Clean) => copies.set_unnamed(None),
             None => {}

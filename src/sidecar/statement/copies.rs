@@ -30,8 +30,9 @@ pub struct Copies {
     clock: u64,
     /// Which Parse its unnamed statement comes from; none if it has none.
     unnamed: Option<u64>,
-    /// The statement with the name [`super::SPARE`] exists.
+    /// The statements with the names [`super::SPARE`] and [`super::DROP_SPARE`] exist.
     spare: bool,
+    drop_spare: bool,
     /// Our own statements exist.
     tools: bool,
 }
@@ -98,7 +99,8 @@ impl Copies {
     pub fn clear(&mut self) {
         self.by_statement.clear();
         self.retired.clear();
-        (self.bytes, self.spare, self.tools) = (0, false, false);
+        self.bytes = 0;
+        (self.spare, self.drop_spare, self.tools) = (false, false, false);
     }
 
     /// A copy that must go before one of `size` bytes is prepared, no more to be found from now on: one that is not needed, or the one
@@ -135,6 +137,16 @@ impl Copies {
     /// It exists from now on, or does not.
     pub fn set_spare(&mut self, spare: bool) {
         self.spare = spare;
+    }
+
+    /// Whether the statement with the name [`super::DROP_SPARE`] exists.
+    pub fn drop_spare(&self) -> bool {
+        self.drop_spare
+    }
+
+    /// It exists from now on.
+    pub fn set_drop_spare(&mut self) {
+        self.drop_spare = true;
     }
 
     /// Whether our own statements exist.

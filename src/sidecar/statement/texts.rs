@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::Statement;
+use super::{Statement, deallocated};
 use crate::sidecar::state::{Hints, hints_of_text};
 use crate::sidecar::wire::Parameters;
 
@@ -80,7 +80,17 @@ impl Texts {
             hints_of_text(super::up_to_zero(body), &mut |name: &[u8]| custom.push(name.into()))
         });
         let (settings, custom) = (Rc::clone(settings), custom.into());
-        Rc::new(Statement { id: self.number(), settings, hints, custom, described: RefCell::default(), body })
+        let drops = body.as_deref().filter(|_| hints.contains(Hints::DROPS_STATEMENTS));
+        let deallocates = drops.and_then(|body| deallocated(super::up_to_zero(body))).map(Into::into);
+        Rc::new(Statement {
+            id: self.number(),
+            settings,
+            hints,
+            deallocates,
+            custom,
+            described: RefCell::default(),
+            body,
+        })
     }
 
     fn forget(&mut self) {

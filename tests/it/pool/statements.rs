@@ -218,3 +218,63 @@ fn pipelines_over_syncs_see_the_statements_that_they_made() {
     assert_eq!(answers[0], answers[1]);
     assert!(answers[0].contains("=7"));
 }
+
+#[test]
+fn sql_deallocates_what_the_protocol_has_parsed_and_nobody_elses() {
+    let (database, pooler) = pooled(2);
+    let mut direct = Raw::log_in(database.server.port(), &database.name, &[]).unwrap();
+    let mut client = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+    let mut other = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+    let mut holder = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+    assert_eq!(batch(&mut other, &[parse("s", "select 1")]), "1 I");
+    let extended = |sql: &str| [parse("", sql), run("", &[])].concat();
+    let script: &[Vec<u8>] = &[
+        parse("s", "select 1"),
+        query("deallocate s"),
+        run("s", &[]),
+        query("deallocate s"),
+        parse("s", "select 1"),
+        extended("DEALLOCATE PREPARE \"s\""),
+        extended("deallocate s"),
+        parse("s", "select 1"),
+        query("begin"),
+        query("deallocate s"),
+        query("select 1/0"),
+        query("deallocate s"),
+        extended("deallocate s"),
+        query("rollback"),
+        parse("s", "select 2"),
+        parse("d", "deallocate s"),
+        run("d", &[]),
+        run("d", &[]),
+        parse("s", "select 3"),
+        run("d", &[]),
+        [parse("s", "select 4"), run("s", &[]), query("deallocate s"), parse("s", "select 5"), run("s", &[])].concat(),
+        [query("deallocate s"), query("deallocate s"), parse("s", "select 6"), run("s", &[])].concat(),
+        query("deallocate all"),
+        run("s", &[]),
+    ];
+    for (n, part) in script.iter().enumerate() {
+        if n % 2 == 1 {
+            occupy(&mut holder);
+        }
+        for client in [&mut client, &mut direct] {
+            client.send(&[part, &SYNC[..], &query("select 'end'")].concat());
+        }
+        let all = |client: &mut Raw| {
+            let mut all = Vec::new();
+            while !shortly(&all).contains("=end") {
+                all.extend(client.read_to(b'Z'));
+                if shortly(&all).contains("25P02") && shortly(&all).ends_with("E") && all.len() > 3 {
+                    break;
+                }
+            }
+            shortly(&all)
+        };
+        assert_eq!(all(&mut client), all(&mut direct), "{n}");
+        if n % 2 == 1 {
+            leave(&mut holder);
+        }
+    }
+    assert_eq!(batch(&mut other, &[run("s", &[])]), "2 =1 C I");
+}
