@@ -139,3 +139,23 @@ fn another_clients_settings_go_where_something_must_go() {
     let expected: Parameters = [("TimeZone", "Europe/Paris"), ("a.b", "")].into_iter().collect();
     assert_eq!(shown(&mut session), expected);
 }
+
+/// So a statement that was planned under other settings is not the same one.
+#[test]
+fn a_plan_keeps_what_the_settings_made_of_its_constants() {
+    let (_database, mut session) = fresh();
+    session.run("SET plan_cache_mode = force_generic_plan");
+    for (expression, name, one, other) in [
+        ("(0.1::float8 + 0.2::float8)::text", "extra_float_digits", "0", "1"),
+        ("'\\x61'::bytea::text", "bytea_output", "hex", "escape"),
+    ] {
+        session.run(&format!("SET {name} = {one}; PREPARE p AS SELECT {expression}"));
+        let planned = session.raw.value("EXECUTE p");
+        session.run(&format!("SET {name} = {other}"));
+        assert_eq!(session.raw.value("EXECUTE p"), planned, "{name}");
+        assert_ne!(session.raw.value(&format!("SELECT {expression}")), planned, "{name}");
+        let settings: Parameters = [(name, one)].into_iter().collect();
+        assert_eq!(weir::sidecar::state::parse_settings(&settings), settings);
+        session.run("DEALLOCATE p");
+    }
+}
