@@ -35,6 +35,7 @@ impl Answer {
     pub fn parse<'a>(rows: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, AnswerError> {
         let mut answer = Self::default();
         let mut roles = None;
+        let (mut custom, mut unset) = (Vec::new(), Vec::new());
         for row in rows {
             let (kind, name, value) = columns(row).ok_or(AnswerError)?;
             match (kind, name, value) {
@@ -45,6 +46,8 @@ impl Answer {
                     }
                 }
                 (b"s" | b"x", Some(name), Some(value)) => answer.setting(kind == b"s", name, &bytes(value)?),
+                (b"u", Some(name), Some(value)) => custom.push((name, bytes(value)?)),
+                (b"d", Some(name), _) => unset.push(name),
                 (b"l", None, None) => answer.pins.insert(Pin::Listen),
                 (b"c", None, None) => answer.pins.insert(Pin::Cursor),
                 (b"t", None, None) => answer.pins.insert(Pin::Temporary),
@@ -52,6 +55,13 @@ impl Answer {
                 (b"k", None, None) => answer.pins.insert(Pin::Lock),
                 _ => return Err(AnswerError),
             }
+        }
+        // Where an extension has defined it, pg_settings tells.
+        custom.retain(|(name, _)| {
+            answer.settings.get(name).is_none() && !unset.iter().any(|unset| name.eq_ignore_ascii_case(unset))
+        });
+        for (name, value) in custom {
+            answer.setting(true, name, &value);
         }
         answer.roles = roles.ok_or(AnswerError)?;
         Ok(answer)

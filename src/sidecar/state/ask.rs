@@ -14,17 +14,21 @@ use crate::sidecar::wire::message;
 /// pg_settings is 0.2 to 0.4 ms of it and can't be narrowed; everything else is a few microseconds, on a temporary schema an index
 /// scan (what is in a schema depends on it, and PostgreSQL itself cleans up by that). 2615 is pg_namespace.
 ///
+/// A parameter with a dot in its name is in pg_settings where an extension has defined it: then only that tells whether it is set.
+///
 /// The isolation of the transaction is the transaction's own, whatever `source` says.
 pub const SQL: &str = "\
 SELECT 'r' AS kind, \
 pg_catalog.encode(pg_catalog.convert_to(SESSION_USER::pg_catalog.text, pg_catalog.getdatabaseencoding()), 'escape') AS name, \
 pg_catalog.encode(pg_catalog.convert_to(pg_catalog.current_setting('role'), pg_catalog.getdatabaseencoding()), 'escape') AS value \
-UNION ALL SELECT CASE WHEN s.context OPERATOR(pg_catalog.=) 'user' OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r \
+UNION ALL SELECT CASE WHEN s.source OPERATOR(pg_catalog.<>) 'session' THEN 'd' WHEN s.context OPERATOR(pg_catalog.=) 'user' OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r \
 WHERE r.rolname OPERATOR(pg_catalog.=) SESSION_USER) THEN 's' ELSE 'x' END, s.name, \
 pg_catalog.encode(pg_catalog.convert_to(s.setting, pg_catalog.getdatabaseencoding()), 'escape') \
-FROM pg_catalog.pg_settings s WHERE s.source OPERATOR(pg_catalog.=) 'session' AND s.name OPERATOR(pg_catalog.<>) \
-ALL ('{transaction_isolation,transaction_read_only,transaction_deferrable}'::pg_catalog.text[]) \
-UNION ALL SELECT 's', n.n, pg_catalog.encode(pg_catalog.convert_to(v.v, pg_catalog.getdatabaseencoding()), 'escape') \
+FROM pg_catalog.pg_settings s WHERE (s.source OPERATOR(pg_catalog.=) 'session' AND s.name OPERATOR(pg_catalog.<>) \
+ALL ('{transaction_isolation,transaction_read_only,transaction_deferrable}'::pg_catalog.text[])) \
+OR (s.name OPERATOR(pg_catalog.~~) '%.%' AND pg_catalog.lower(s.name COLLATE pg_catalog.\"C\") \
+OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[])) \
+UNION ALL SELECT 'u', n.n, pg_catalog.encode(pg_catalog.convert_to(v.v, pg_catalog.getdatabaseencoding()), 'escape') \
 FROM pg_catalog.unnest($1::pg_catalog.text[]) AS n(n) CROSS JOIN LATERAL pg_catalog.current_setting(n.n, true) AS v(v) \
 WHERE v.v IS NOT NULL \
 UNION ALL SELECT 'l', NULL, NULL WHERE EXISTS (SELECT FROM pg_catalog.pg_listening_channels()) \
@@ -88,7 +92,7 @@ fn counted(out: &mut Vec<u8>, text: &[u8]) {
     out.extend_from_slice(text);
 }
 
-/// The text of a text[].
+/// The text of a text[]; names of parameters have no case.
 fn array<'a>(names: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut array = vec![b'{'];
     for name in names {
@@ -100,7 +104,7 @@ fn array<'a>(names: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
             if matches!(byte, b'"' | b'\\') {
                 array.push(b'\\');
             }
-            array.push(*byte);
+            array.push(byte.to_ascii_lowercase());
         }
         array.push(b'"');
     }
@@ -115,7 +119,7 @@ mod tests {
     #[test]
     fn names_are_quoted() {
         assert_eq!(array([]), b"{}");
-        assert_eq!(array([&b"a.b"[..], b"c.\"\\,"]), b"{\"a.b\",\"c.\\\"\\\\,\"}");
+        assert_eq!(array([&b"A.b"[..], b"c.\"\\,"]), b"{\"a.b\",\"c.\\\"\\\\,\"}");
     }
 
     #[test]

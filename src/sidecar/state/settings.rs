@@ -22,9 +22,9 @@ pub fn settle(startup: &Parameters, answer: &Answer) -> Parameters {
 /// Parameters that neither the result of parsing nor the meaning of a plan depends on. Each is read when a statement runs, or
 /// decides how long something may take, what is logged, counted or reported, or how durable a commit is.
 ///
-/// Not here though one might think so: `extra_float_digits`, `bytea_output`, `IntervalStyle` and `DateStyle`, since output functions
-/// that are marked immutable are evaluated when a plan is made (`(0.1::float8 + 0.2::float8)::text`); `array_nulls`,
-/// `transform_null_equals`, `xmloption` and `lc_monetary`, which literals are read by; `row_security`; what the planner chooses by
+/// Not here though one might think so: `extra_float_digits`, `bytea_output` and (PostgreSQL 12) `IntervalStyle`, since output
+/// functions that are marked immutable are evaluated when a plan is made (`(0.1::float8 + 0.2::float8)::text`); `DateStyle`,
+/// `array_nulls`, `transform_null_equals`, `xmloption` and `lc_monetary`, which a text is read by; `row_security`; what the planner chooses by
 /// (`enable_seqscan`), since who sets it wants another plan; and custom parameters, since a function that reads one may be marked
 /// immutable, and a plan with the value of one tenant is not for another.
 const IRRELEVANT: [&[u8]; 33] = [

@@ -31,9 +31,17 @@ fn pins(answer: &Answer, startup: &Parameters) -> Vec<Pin> {
 
 #[test]
 fn an_answer_shows_settings_and_pins() {
-    let found = answer(&[WHO, ("s", Some("work_mem"), Some("4096")), ("s", Some("a.b"), Some("x\\\\y"))]).unwrap();
+    let found = answer(&[WHO, ("s", Some("work_mem"), Some("4096")), ("u", Some("a.b"), Some("x\\\\y"))]).unwrap();
     assert_eq!(found.settings(), &parameters(&[("work_mem", "4096"), ("a.b", "x\\y")]));
     assert_eq!(pins(&found, &Parameters::default()), []);
+    let of_extension = [
+        ("u", Some("e.set"), Some("1MB")),
+        ("u", Some("e.unset"), Some("")),
+        ("s", Some("E.Set"), Some("1024")),
+        ("d", Some("E.Unset"), Some("")),
+    ];
+    let found = answer(&[&[WHO], &of_extension[..]].concat()).unwrap();
+    assert_eq!(found.settings(), &parameters(&[("E.Set", "1024")]));
     let rows = ["l", "c", "t", "p", "k"].map(|kind| (kind, None, None));
     let found = answer(&[&[WHO], &rows[..]].concat()).unwrap();
     assert_eq!(
@@ -94,9 +102,9 @@ fn what_a_client_has_reset_has_its_start_up_value_again() {
     let found = answer(&[
         WHO,
         ("s", Some("work_mem"), Some("4096")),
-        ("s", Some("app.user"), Some("")),
-        ("s", Some("app.other"), Some("9")),
-        ("s", Some("app.third"), Some("")),
+        ("u", Some("app.user"), Some("")),
+        ("u", Some("app.other"), Some("9")),
+        ("u", Some("app.third"), Some("")),
         ("s", Some("search_path"), Some("")),
     ]);
     let expected = parameters(&[

@@ -128,7 +128,8 @@ impl Scan<'_> {
     fn follows(&self, at: usize, words: &[&[u8]]) -> bool {
         let before = self.text.get(..at).unwrap_or_default();
         let trimmed = trim(before);
-        let start = trimmed.iter().rposition(|byte| !is_word(*byte)).map_or(0, |last| last + 1);
+        // What opens a text in dollar quotes is no part of the word behind it.
+        let start = trimmed.iter().rposition(|byte| !is_word(*byte) || *byte == b'$').map_or(0, |last| last + 1);
         let word = trimmed.get(start..).unwrap_or_default();
         words.iter().any(|wanted| word.eq_ignore_ascii_case(wanted))
             || trimmed.ends_with(b"*/")

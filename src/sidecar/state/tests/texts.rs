@@ -109,6 +109,7 @@ fn a_name_that_can_not_be_told_is_said_to_be_unknown() {
 #[test]
 fn programs_and_queries_in_texts_are_read_too() {
     is("DO $$BEGIN SET a.b = 1; IF true THEN SET c.d TO 2; END IF; UPDATE t SET x = 1; END$$", CUSTOM, &["a.b", "c.d"]);
+    is("DO $$BEGIN SET a.b = 1; END$$", CUSTOM, &["a.b"]);
     is("DO 'BEGIN SET a.b = ''x''; EXECUTE ''SET c.d = 1''; END'", CUSTOM, &["a.b", "c.d"]);
     let set = Hints::SETTINGS;
     is("DO $$BEGIN PERFORM set_config('a.b', 'x', false); END$$", set | CUSTOM, &["a.b"]);
@@ -242,10 +243,12 @@ proptest! {
         name in one_of(&["a.b", "\"a\".b", "\"a.b\"", "a . b", "a/**/.b", "local.b", "transaction.b", "session.b"]),
         to in one_of(&[" to ", "=", " TO\n"]),
         after in noise(),
+        program in any::<bool>(),
     ) {
         let [a, b, c, d] = &*gaps else { unreachable!() };
         let scope = if scope.is_empty() { scope } else { format!(" {a}{scope}") };
-        let text = format!("{before}; {d}{set}{scope} {b}{name}{c}{to}'x'; {after}");
+        let set = format!("{d}{set}{scope} {b}{name}{c}{to}'x'; {after}");
+        let text = if program { format!("DO $body$BEGIN {set}{before}; END$body$") } else { format!("{before}; {set}") };
         let (found, named) = hints(text.as_bytes());
         prop_assert!(!found.contains(Hints::ONLY_LOCAL), "{}", text);
         let plain: String = name.replace("/**/", "").chars().filter(|c| !matches!(c, '"' | ' ')).collect();
