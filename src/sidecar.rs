@@ -21,6 +21,7 @@ pub mod control;
 pub mod descriptors;
 pub mod drive;
 pub mod exchange;
+pub mod fault;
 pub mod figures;
 pub mod harden;
 pub mod holder;

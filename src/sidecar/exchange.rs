@@ -12,6 +12,7 @@ mod put_back;
 
 use std::rc::Rc;
 
+use super::fault::{Fault, planted};
 use super::state::Hints;
 use super::statement::{Changes, Copies, Describing, Names, Texts};
 use super::wire::{Malformed, Parameters};
@@ -182,7 +183,8 @@ impl Exchange {
     /// since, and both sides are at a message border.
     #[inline]
     pub fn free(&self) -> bool {
-        !self.open && self.queue.is_empty() && self.status == b'I' && self.settled()
+        let early = planted(Fault::ReleasedOneSyncEarly) && self.queue.len() == 1 && self.queue.ends_ready();
+        (early || !self.open && self.queue.is_empty()) && self.status == b'I' && self.settled()
     }
 
     /// As [`Exchange::free`], but possibly inside of a transaction: our own statements may be sent.

@@ -10,6 +10,7 @@ use super::peer::Gone;
 use crate::policy::settings::Verify;
 use crate::sidecar::client::Phase as Client;
 use crate::sidecar::exchange::{Abandoned, Tracked};
+use crate::sidecar::fault::{Fault, planted};
 use crate::sidecar::pool::{self, Release};
 use crate::sidecar::server::{Phase, Purpose, discard, dress, query, report};
 use crate::sidecar::state::Pins;
@@ -106,6 +107,9 @@ impl Loop {
             return;
         }
         let transactions = self.release == Release::AtReadyForQuery;
+        if planted(Fault::DirtyHandOver) {
+            return self.rest(j);
+        }
         let pinned = transactions && !server.pins.is_empty();
         if pinned || self.worn(j) {
             // DISCARD ALL does not undo everything that a pin may stand for.

@@ -16,6 +16,7 @@ use super::open::connecting;
 use super::peer::{Gone, Peer};
 use super::{CANCEL, Loop};
 use crate::sidecar::client::{Key, Phase as Client};
+use crate::sidecar::fault::{Fault, planted};
 use crate::sidecar::pool::CANCELS_AT_ONCE;
 use crate::sidecar::server::Phase;
 use crate::sidecar::target::Target;
@@ -75,6 +76,9 @@ impl Loop {
 
     /// The server connection that the owner of a key uses.
     fn used_by(&self, key: Key) -> Option<usize> {
+        if planted(Fault::CancelToTheWrongBackend) {
+            return self.servers.iter().find(|(_, server)| server.exchange.active()).map(|(j, _)| j);
+        }
         let client = self.clients.get(key.place()?)?;
         let Client::Attached(j) = client.phase else { return None };
         let attached = matches!(self.servers.get(j)?.phase, Phase::Attached);

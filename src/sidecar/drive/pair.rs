@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Loop;
 use super::cancel::Canceling;
 use crate::sidecar::client::{Identity, Phase, corrections};
+use crate::sidecar::fault::{Fault, planted};
 use crate::sidecar::pool::Cause;
 use crate::sidecar::server::{self, Purpose, dress, query};
 use crate::sidecar::state::Pins;
@@ -150,7 +151,7 @@ impl Loop {
     pub(super) fn correct(&mut self, i: usize, j: usize) {
         let (Some(client), Some(server)) = (self.clients.get_mut(i), self.servers.get(j)) else { return };
         let Some(told) = &client.told else { return };
-        if Rc::ptr_eq(told, &server.parameters) {
+        if Rc::ptr_eq(told, &server.parameters) || planted(Fault::ParameterStatusCrossed) {
             return;
         }
         self.out.clear();

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::Loop;
 use super::cancel::Canceling;
 use crate::policy::settings::Verify;
+use crate::sidecar::fault::{Fault, planted};
 use crate::sidecar::server::{Phase, Purpose, Reply, ask, make_tools};
 use crate::sidecar::state::{Answer, Hints, Pin, Pins, settle};
 
@@ -18,7 +19,7 @@ impl Loop {
         if self.verify == Verify::Always || (!hints.is_empty() && server.pins.contains(Pin::Prepared)) {
             hints |= Hints::EVERYTHING;
         }
-        let asks = hints.asks(server.pins);
+        let asks = hints.asks(server.pins) && !planted(Fault::SettingsLeaked);
         if asks && server.exchange.mixed() {
             // The next statement will fail, on PostgreSQL 18: that must not be ours.
             server.pins.insert(Pin::Unknown);

@@ -2,6 +2,7 @@
 
 use super::put_back::put_back;
 use super::{About, Exchange, Fed, Item, Owed, Tracked, pass};
+use crate::sidecar::fault::{Fault, planted};
 use crate::sidecar::state::Hints;
 use crate::sidecar::wire::{Fields, Malformed, SERVER_MESSAGE_MAX, header};
 
@@ -103,6 +104,7 @@ impl Exchange {
                 _ => return Err(Malformed::Answer(kind)),
             }
             self.to_client = body;
+            ours &= !(planted(Fault::ParseCompleteOutOfPlace) && kind == b'1');
             self.swallowing = ours;
             if ours {
                 fed.flush(data, out);

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::{About, Exchange, Fed, Item, Owed, Tracked};
+use crate::sidecar::fault::{Fault, planted};
 use crate::sidecar::state::{Hints, hints_of_text};
 use crate::sidecar::statement::{
     DROP_SPARE, Description, Entry, NEVER, Of, PREFIX, Pending, SPARE, Statement, TEXT_MAX, Unnamed, deallocated,
@@ -411,6 +412,7 @@ impl Exchange {
             Pending::Nothing => tracked.names.unnamed().cloned(),
         };
         match unnamed {
+            _ if planted(Fault::UnnamedForwardedBlindly) => Known::Same(About::Nothing),
             None => {
                 // Another client's would answer.
                 if tracked.copies.unnamed().is_some() {

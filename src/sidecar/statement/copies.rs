@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::{Description, Statement};
+use crate::sidecar::fault::{Fault, planted};
 
 /// Bytes of texts that may be prepared on a connection; PostgreSQL takes some ten times as much for their plans.
 const PREPARED_MAX: usize = 256 * 1024;
@@ -109,12 +110,21 @@ impl Copies {
         if let Some(number) = self.retired.pop() {
             return Some(number);
         }
-        if self.bytes + size <= PREPARED_MAX {
+        let eager = planted(Fault::EvictedWhileInUse);
+        if !eager && self.bytes + size <= PREPARED_MAX {
             return None;
         }
         let copies = self.by_statement.values().flatten();
-        let may_go = copies.filter(|copy| copy.statement.is_kept() && !spared(copy.number));
+        let may_go = copies.filter(|copy| copy.statement.is_kept() && !spared(copy.number) && copy.used < u64::MAX);
         let number = may_go.min_by_key(|copy| copy.used)?.number;
+        if eager {
+            self.by_statement
+                .values_mut()
+                .flatten()
+                .filter(|copy| copy.number == number)
+                .for_each(|copy| copy.used = u64::MAX);
+            return Some(number);
+        }
         self.remove(number);
         Some(number)
     }
