@@ -45,11 +45,12 @@ use super::charge::{Attempt, Look};
 use super::client::{Identities, Identity, Key, Keys, Phase};
 use super::figures::{Commands, Figures, Request};
 use super::journal::Account;
+use super::login::Offer;
 use super::pool::{Backoff, Queue, Release};
 use super::server;
 use super::target::Target;
 use super::tls::Transport;
-use super::wire::{Exchange, Parameters};
+use super::wire::{Exchange, Parameters, Version};
 use crate::policy::limits::Limits;
 use crate::policy::settings::Verify;
 
@@ -123,6 +124,8 @@ struct Client {
     /// The parameters that it was told.
     told: Option<Rc<Parameters>>,
     key: Key,
+    /// What it speaks, from the login on.
+    version: Version,
     /// When its phase began, where that is bounded.
     since: Instant,
 }
@@ -194,6 +197,8 @@ struct Loop {
     queue: Queue,
     greeting: Queue,
     backoff: Backoff,
+    /// What logins ask for.
+    offer: Offer,
     /// Servers in [`server::Phase::is_open`], those with a client, those on their way to be open.
     open: u32,
     attached: u32,
@@ -283,6 +288,7 @@ impl Loop {
             queue: Queue::default(),
             greeting: Queue::default(),
             backoff: Backoff::default(),
+            offer: Offer::default(),
             open: 0,
             attached: 0,
             opening: 0,

@@ -56,7 +56,7 @@ pub fn database() -> Database {
 }
 
 /// Where the programs are: `PGBIN`, else Debian's place, the newest version first.
-fn program(name: &str) -> PathBuf {
+pub fn program(name: &str) -> PathBuf {
     if let Some(directory) = std::env::var_os("PGBIN") {
         return Path::new(&directory).join(name);
     }
