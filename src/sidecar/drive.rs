@@ -48,13 +48,14 @@ use super::client::{Identities, Identity, Key, Keys, Phase};
 use super::exchange::Exchange;
 use super::figures::{Commands, Figures, Request};
 use super::journal::Account;
+use super::login::Offer;
 use super::pool::{Backoff, Queue, Release};
 use super::server;
 use super::state::{Hints, Pins, Roles};
 use super::statement::{Copies, Names, Texts};
 use super::target::Target;
 use super::tls::Transport;
-use super::wire::Parameters;
+use super::wire::{Parameters, Version};
 use crate::policy::limits::Limits;
 use crate::policy::settings::Verify;
 
@@ -131,6 +132,8 @@ struct Client {
     key: Key,
     /// Its prepared statements.
     names: Names,
+    /// What it speaks, from the login on.
+    version: Version,
     /// When its phase began, where that is bounded.
     since: Instant,
 }
@@ -216,6 +219,8 @@ struct Loop {
     queue: Queue,
     greeting: Queue,
     backoff: Backoff,
+    /// What logins ask for.
+    offer: Offer,
     /// Servers in [`server::Phase::is_open`], those with a client, those on their way to be open.
     open: u32,
     attached: u32,
@@ -309,6 +314,7 @@ impl Loop {
             queue: Queue::default(),
             greeting: Queue::default(),
             backoff: Backoff::default(),
+            offer: Offer::default(),
             open: 0,
             attached: 0,
             opening: 0,

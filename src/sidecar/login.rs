@@ -16,23 +16,22 @@
 mod auth;
 mod error;
 mod message;
+mod offer;
 
 use std::fmt;
 
 use self::auth::{Auth, Step};
 use self::message::{MessageError, Take, take};
 use crate::sidecar::target::{Bytes, Secret, Target};
+use crate::sidecar::wire::{CANCEL_KEY_MAX, Version};
 
 pub use error::{LoginError, ServerError};
+pub use offer::Offer;
 
-/// StartupMessage of protocol 3.0.
-const PROTOCOL: u32 = 3 << 16;
 /// Longest error or notice (libpq: 30 000), also for a parameter's value.
 pub const MESSAGE_MAX: usize = 30_000;
 /// Longest authentication request (libpq: 2 000).
 pub const AUTHENTICATION_MAX: usize = 2_000;
-/// Longest secret of a cancel key: protocol 3.2 allows 256 bytes, 3.0 has 4.
-pub const CANCEL_KEY_MAX: usize = 256;
 /// PostgreSQL 18 reports 15 parameters; extensions may add some.
 pub const PARAMETERS_MAX: usize = 256;
 /// Names and values of all parameters together.
@@ -54,9 +53,20 @@ impl fmt::Debug for LoggedIn {
     }
 }
 
+/// Whether a server has shown that it could read the start-up packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reaction {
+    /// It sent nothing yet, or an error that came first of all.
+    None,
+    /// It sent something that only follows a packet that was read.
+    Some,
+}
+
 /// One login. Give it all bytes of the server (decrypted) until [`Login::feed`] returns [`LoggedIn`] or an error.
 pub struct Login {
     user: Bytes,
+    asked: Version,
+    reaction: Reaction,
     startup: Vec<u8>,
     password: Option<Secret>,
     phase: Phase,
@@ -75,8 +85,9 @@ enum Phase {
 }
 
 impl Login {
-    /// A login at `target` whose backend shows `application_name` in pg_stat_activity until someone sets another.
-    pub fn new(target: &Target, application_name: &str) -> Self {
+    /// A login at `target` whose backend shows `application_name` in pg_stat_activity until someone sets another. The server may
+    /// choose an older version of the protocol than `asked`.
+    pub fn new(target: &Target, application_name: &str, asked: Version) -> Self {
         let mut body = Vec::with_capacity(256);
         let mut pair = |name: &[u8], value: &[u8]| {
             for text in [name, value] {
@@ -94,10 +105,12 @@ impl Login {
         let length = u32::try_from(body.len() + 8).unwrap_or(u32::MAX);
         let mut startup = Vec::with_capacity(body.len() + 8);
         startup.extend_from_slice(&length.to_be_bytes());
-        startup.extend_from_slice(&PROTOCOL.to_be_bytes());
+        startup.extend_from_slice(&asked.0.to_be_bytes());
         startup.extend_from_slice(&body);
         Self {
             user: target.user.clone(),
+            asked,
+            reaction: Reaction::None,
             startup,
             password: target.password.clone(),
             phase: Phase::Authenticating(Auth::Expecting),
@@ -105,6 +118,16 @@ impl Login {
             parameter_bytes: 0,
             key: None,
         }
+    }
+
+    /// The version that it asks for.
+    pub const fn asked(&self) -> Version {
+        self.asked
+    }
+
+    /// See [`Reaction`].
+    pub const fn reaction(&self) -> Reaction {
+        self.reaction
     }
 
     /// Appends the StartupMessage. To be sent once, when TLS is settled.
@@ -159,14 +182,17 @@ impl Login {
         match (kind, &mut self.phase) {
             (b'E', _) => return Err(LoginError::Refused(Box::new(ServerError::parse(body)))),
             (b'N', _) => {}
-            (b'v', Phase::Authenticating(_)) => message::negotiated(body)?,
-            (b'R', Phase::Authenticating(auth)) => match auth.step(body, &self.user, self.password.as_ref(), out)? {
-                Step::More => {}
-                Step::Done => {
+            (b'v', Phase::Authenticating(_)) => {
+                message::negotiated(body, self.asked)?;
+                self.reaction = Reaction::Some;
+            }
+            (b'R', Phase::Authenticating(auth)) => {
+                self.reaction = Reaction::Some;
+                if auth.step(body, &self.user, self.password.as_ref(), out)? == Step::Done {
                     self.phase = Phase::Starting;
                     self.password = None;
                 }
-            },
+            }
             (b'S', Phase::Starting) => self.parameter(body)?,
             (b'K', Phase::Starting) => {
                 let (pid, secret) = body.split_first_chunk().ok_or(LoginError::Malformed { kind })?;

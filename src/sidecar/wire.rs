@@ -6,9 +6,11 @@
 
 mod message;
 mod parameters;
+mod version;
 
 pub use message::{Fields, Message, Refusal, fatal, message, next, put};
 pub use parameters::Parameters;
+pub use version::{CANCEL_KEY_MAX, CANCEL_KEY_SHORT, Version};
 
 /// Highest length that PostgreSQL accepts of a message (`PQ_LARGE_MESSAGE_LIMIT`, which is `MaxAllocSize - 1`). It counts itself.
 pub const CLIENT_MESSAGE_MAX: u32 = 0x3fff_fffe;

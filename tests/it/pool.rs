@@ -39,6 +39,8 @@ mod lost;
 mod pieces;
 #[path = "pool/programs.rs"]
 mod programs;
+#[path = "pool/protocol.rs"]
+mod protocol;
 #[path = "pool/roles.rs"]
 mod roles;
 #[path = "pool/sessions.rs"]

@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(opening.feed(&request(GSSENC_REQUEST)), Ok(Step::Decline));
         assert_eq!(
             opening.feed(&request(SSL_REQUEST)).unwrap_err().message,
-            "unsupported frontend protocol 1234.5679: server supports 3.0 to 3.0"
+            "unsupported frontend protocol 1234.5679: server supports 3.0 to 3.2"
         );
     }
 
@@ -114,10 +114,23 @@ mod tests {
 
     #[test]
     fn reads_a_cancel_request() {
-        let data = [16, CANCEL_REQUEST, 7, 9].map(u32::to_be_bytes).concat();
-        assert_eq!(Opening::default().feed(&data), Ok(Step::Cancel(Key { pid: 7, secret: 9 })));
-        let data = [12, CANCEL_REQUEST, 7].map(u32::to_be_bytes).concat();
-        assert_eq!(Opening::default().feed(&data).unwrap_err().code(), "08P01");
+        let request = |secret: &[u8]| {
+            let mut packet = Vec::new();
+            put(&mut packet, |out| {
+                out.extend_from_slice(&[CANCEL_REQUEST, 7].map(u32::to_be_bytes).concat());
+                out.extend_from_slice(secret);
+            });
+            packet
+        };
+        for secret in [&[9; 4][..], &[9; 32], &[9; 1], &[9; 256]] {
+            let packet = request(secret);
+            let key = Key::read(&packet[8..]).unwrap();
+            assert_eq!((key.pid, Opening::default().feed(&packet)), (7, Ok(Step::Cancel(key))));
+            assert_eq!(Opening::default().feed(&packet[..packet.len() - 1]), Ok(Step::More));
+        }
+        for secret in [&[][..], &[9; 257]] {
+            assert_eq!(Opening::default().feed(&request(secret)).unwrap_err().code(), "08P01");
+        }
     }
 
     proptest! {

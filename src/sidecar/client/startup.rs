@@ -2,12 +2,10 @@
 
 use super::options;
 use crate::sidecar::target::ClientNames;
-use crate::sidecar::wire::{Parameters, Refusal, fatal, message};
+use crate::sidecar::wire::{Parameters, Refusal, Version, fatal, message};
 
 /// Longest packet before a login (PostgreSQL: MAX_STARTUP_PACKET_LENGTH).
 pub const PACKET_MAX: u32 = 10_000;
-
-const VERSION_3_0: u32 = 196_608;
 
 /// Words with which client libraries size their own pools. A library that does not know them sends them on to the server, where
 /// they would fail the login: they are dropped and counted instead, so that a wrong dialect does no harm.
@@ -59,21 +57,25 @@ pub struct Startup {
     pub parameters: Parameters,
     /// How many [`POOL_WORDS`] were dropped.
     pub stray: u64,
-    /// The client asked for a newer minor version, or for options of the protocol, which are named here.
+    /// What is spoken: the version that the client asked for, or the newest before it.
+    pub version: Version,
+    /// The client asked for a newer version, or for options of the protocol, which are named here.
     negotiate: Option<Vec<Box<[u8]>>>,
 }
 
 impl Startup {
     /// Reads what follows the version.
     pub fn read(version: u32, body: &[u8]) -> Result<Self, Refusal> {
-        let (major, minor) = (version >> 16, version & 0xffff);
-        if major != 3 {
-            let message = format!("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.0");
+        let asked = Version(version);
+        let version = asked.min(Version::V3_2);
+        if asked.major() != 3 {
+            let (oldest, newest) = (Version::V3_0, Version::V3_2);
+            let message = format!("unsupported frontend protocol {asked}: server supports {oldest} to {newest}");
             return Err(fatal(*b"0A000", message));
         }
         let (mut user, mut database, mut options, mut stray) = (None, None, None, 0);
         let mut parameters = Parameters::default();
-        let mut negotiate = (version != VERSION_3_0).then(Vec::new);
+        let mut negotiate = (version != asked).then(Vec::new);
         for (name, value) in pairs(body)? {
             match name {
                 b"user" => user = Some(value),
@@ -97,7 +99,7 @@ impl Startup {
             .filter(|user| !user.is_empty())
             .ok_or_else(|| fatal(*b"28000", "no PostgreSQL user name specified in startup packet"))?;
         let database = database.filter(|database| !database.is_empty()).unwrap_or(user);
-        Ok(Self { user: user.into(), database: database.into(), parameters, stray, negotiate })
+        Ok(Self { user: user.into(), database: database.into(), parameters, stray, version, negotiate })
     }
 
     /// Whether the client may come in: only as the pool's own user, to its own database.
@@ -124,7 +126,7 @@ impl Startup {
     pub fn negotiate(&self, out: &mut Vec<u8>) {
         let Some(unknown) = &self.negotiate else { return };
         message(out, b'v', |out| {
-            out.extend_from_slice(&VERSION_3_0.to_be_bytes());
+            out.extend_from_slice(&self.version.0.to_be_bytes());
             // It fits: a packet has at most 10,000 bytes.
             out.extend_from_slice(&u32::try_from(unknown.len()).unwrap_or(u32::MAX).to_be_bytes());
             for name in unknown {
@@ -169,7 +171,7 @@ mod tests {
     use super::*;
 
     fn read(body: &[u8]) -> Result<Startup, Refusal> {
-        Startup::read(VERSION_3_0, body)
+        Startup::read(Version::V3_0.0, body)
     }
 
     #[test]
@@ -201,15 +203,28 @@ mod tests {
         assert_eq!(Startup::read(0x2_0000, b"").unwrap_err().code(), "0A000");
     }
 
+    /// As PostgreSQL 18 answers, byte by byte.
     #[test]
     fn a_newer_protocol_is_negotiated_down() {
-        let startup = Startup::read(VERSION_3_0 + 2, b"user\0app\0_pq_.command_tag\0on\0\0").unwrap();
-        let mut out = Vec::new();
-        startup.negotiate(&mut out);
-        assert_eq!(out, b"v\0\0\0\x1d\0\x03\0\0\0\0\0\x01_pq_.command_tag\0");
-        let mut out = Vec::new();
-        read(b"user\0app\0\0").unwrap().negotiate(&mut out);
-        assert!(out.is_empty());
+        let plain = &b"user\0app\0\0"[..];
+        let optional = &b"user\0app\0_pq_.command_tag\0on\0\0"[..];
+        for (version, body, spoken, answer) in [
+            (0x3_0000, plain, 0x3_0000, &b""[..]),
+            (0x3_0001, plain, 0x3_0001, b""),
+            (0x3_0002, plain, 0x3_0002, b""),
+            (0x3_0003, plain, 0x3_0002, b"v\0\0\0\x0c\0\x03\0\x02\0\0\0\0"),
+            (0x3_270f, plain, 0x3_0002, b"v\0\0\0\x0c\0\x03\0\x02\0\0\0\0"),
+            (0x3_0000, optional, 0x3_0000, b"v\0\0\0\x1d\0\x03\0\0\0\0\0\x01_pq_.command_tag\0"),
+            (0x3_0002, optional, 0x3_0002, b"v\0\0\0\x1d\0\x03\0\x02\0\0\0\x01_pq_.command_tag\0"),
+            (0x3_ffff, optional, 0x3_0002, b"v\0\0\0\x1d\0\x03\0\x02\0\0\0\x01_pq_.command_tag\0"),
+        ] {
+            let startup = Startup::read(version, body).unwrap();
+            let mut out = Vec::new();
+            startup.negotiate(&mut out);
+            assert_eq!((startup.version, &out[..]), (Version(spoken), answer), "{version:#x}");
+        }
+        let refusal = Startup::read(0x4_0001, plain).unwrap_err();
+        assert_eq!(refusal.message, "unsupported frontend protocol 4.1: server supports 3.0 to 3.2");
     }
 
     #[test]

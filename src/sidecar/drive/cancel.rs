@@ -61,7 +61,7 @@ enum Progress {
 
 impl Loop {
     /// Client `i` has sent this key. It reaches what its owner runs now, and nothing else.
-    pub(super) fn cancel_by(&mut self, i: usize, key: Key) {
+    pub(super) fn cancel_by(&mut self, i: usize, key: &Key) {
         if let Some(j) = self.used_by(key) {
             self.cancel(j);
             let token = self.servers.get(j).map(|server| server.peer.token);
@@ -75,7 +75,7 @@ impl Loop {
     }
 
     /// The server connection that the owner of a key uses.
-    fn used_by(&self, key: Key) -> Option<usize> {
+    fn used_by(&self, key: &Key) -> Option<usize> {
         if planted(Fault::CancelToTheWrongBackend) {
             return self.servers.iter().find(|(_, server)| server.exchange.active()).map(|(j, _)| j);
         }

@@ -12,7 +12,7 @@ use super::peer::Peer;
 use super::{CLIENT, Client, LISTENER, Loop};
 use crate::sidecar::client::{Key, Opening, Phase, Startup, Step};
 use crate::sidecar::statement::Names;
-use crate::sidecar::wire::{Refusal, fatal, message};
+use crate::sidecar::wire::{Refusal, Version, fatal, message};
 use crate::sidecar::{pool, server};
 
 /// From accept to a whole start-up packet; PostgreSQL's authentication_timeout.
@@ -64,6 +64,7 @@ impl Loop {
             identity: None,
             told: None,
             key: Key::default(),
+            version: Version::V3_0,
             names: Names::default(),
             since,
         });
@@ -145,7 +146,7 @@ impl Loop {
                         return self.close(i, false);
                     }
                 }
-                Ok(Step::Cancel(key)) => return self.cancel_by(i, key),
+                Ok(Step::Cancel(key)) => return self.cancel_by(i, &key),
                 Ok(Step::Login(startup, len)) => {
                     client.peer.unread(data.get(len..).unwrap_or_default());
                     return self.log_in(i, &startup);
@@ -172,6 +173,7 @@ impl Loop {
         }
         client.startup = Some(self.identities.of(wishes));
         client.identity.clone_from(&client.startup);
+        client.version = startup.version;
         client.phase = Phase::Idle;
         self.transient -= 1;
         self.out.clear();
@@ -210,8 +212,8 @@ impl Loop {
 
     /// Tells a client that it is logged in.
     pub(super) fn welcome(&mut self, i: usize) {
-        let key = self.keys.make(i);
         let Some(client) = self.clients.get_mut(i) else { return };
+        let key = self.keys.make(i, client.version);
         self.out.clear();
         message(&mut self.out, b'R', |out| out.extend_from_slice(&[0; 4]));
         let told = client.identity.as_ref().and_then(|identity| self.identities.greet(identity, &mut self.out));
@@ -220,10 +222,7 @@ impl Loop {
             return self.refuse(i, &fatal(*b"53000", "no random bytes for a cancel key"));
         };
         (client.told, client.key) = (Some(told), key);
-        message(&mut self.out, b'K', |out| {
-            out.extend_from_slice(&key.pid.to_be_bytes());
-            out.extend_from_slice(&key.secret.to_be_bytes());
-        });
+        message(&mut self.out, b'K', |out| key.write(out));
         message(&mut self.out, b'Z', |out| out.push(b'I'));
         self.logged_in_clients += 1;
         if client.peer.write(&self.epoll, &self.out).is_err() {

@@ -13,7 +13,7 @@ use crate::sidecar::client::Phase as Client;
 use crate::sidecar::login::{LoggedIn, Login};
 use crate::sidecar::pool::Cause;
 use crate::sidecar::server::{Phase, Purpose, dress, query};
-use crate::sidecar::wire::{Parameters, Refusal};
+use crate::sidecar::wire::{Parameters, Refusal, Version};
 
 impl Loop {
     /// The answer to SSLRequest.
@@ -48,7 +48,10 @@ impl Loop {
     pub(super) fn start_login(&mut self, j: usize) {
         let Some(server) = self.servers.get_mut(j) else { return };
         self.books.starting(server.attempt);
-        let mut login = Login::new(&server.target, &server.attempt.application_name());
+        // Of a server that an earlier URL named nothing is known any more.
+        let current = Arc::ptr_eq(&server.target, &self.target);
+        let asked = if current { self.offer.version() } else { Version::V3_0 };
+        let mut login = Login::new(&server.target, &server.attempt.application_name(), asked);
         self.out.clear();
         login.start(&mut self.out);
         server.phase = Phase::LoggingIn(Box::new(login));
@@ -92,8 +95,15 @@ impl Loop {
                 Ok(true)
             }
             Err(error) => {
+                let (asked, reaction) = (login.asked(), login.reaction());
+                let current = Arc::ptr_eq(&server.target, &self.target);
                 let refusal = blame::login(&server.target, server.address, &error);
-                self.login_failed(j, refusal);
+                if current && self.offer.failed(asked, reaction, Some(&error)) {
+                    tracing::info!(error = refusal.message, "PostgreSQL is asked for protocol 3.0 from now on");
+                    self.dismiss(j);
+                } else {
+                    self.login_failed(j, refusal);
+                }
                 Ok(false)
             }
         }
@@ -101,6 +111,11 @@ impl Loop {
 
     fn logged_in(&mut self, j: usize, logged_in: LoggedIn) {
         let Some(server) = self.servers.get_mut(j) else { return };
+        if let Phase::LoggingIn(login) = &server.phase
+            && Arc::ptr_eq(&server.target, &self.target)
+        {
+            self.offer.succeeded(login.asked());
+        }
         if !self.books.connected(server.attempt, logged_in.pid) {
             return self.login_failed(j, blame::unwritten());
         }
@@ -150,6 +165,9 @@ impl Loop {
         }
         self.due_look();
         if Arc::ptr_eq(&server.target, &self.target) {
+            if let Phase::LoggingIn(login) = &server.phase {
+                self.offer.failed(login.asked(), login.reaction(), None);
+            }
             let why = "it closed the connection during the login";
             self.failed(blame::unreachable(*b"08006", &server.target, server.address, why));
         }

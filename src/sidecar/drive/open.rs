@@ -182,6 +182,7 @@ impl Loop {
             // Our own shortage says nothing of the server.
             return self.failed(fatal(*b"53000", format!("could not make a socket: {error}")));
         }
+        self.offer.unreachable();
         if self.open(tried + 1) {
             return;
         }

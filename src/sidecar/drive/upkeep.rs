@@ -10,6 +10,7 @@ use rustix::event::epoll::Event;
 use super::{Final, Loop};
 use crate::sidecar::charge::CONFIRMATION;
 use crate::sidecar::figures::{Command, Request};
+use crate::sidecar::login::Offer;
 use crate::sidecar::pool;
 use crate::sidecar::server::Phase;
 use crate::sidecar::wire::fatal;
@@ -130,6 +131,7 @@ impl Loop {
                     self.target = target;
                     self.resolver.forget();
                     self.backoff.retry();
+                    self.offer = Offer::default();
                     self.close_worn();
                 }
                 Command::Resolved { request, addresses } => {

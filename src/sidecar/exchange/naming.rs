@@ -93,14 +93,11 @@ impl Exchange {
         let drops = text.filter(|_| hints.contains(Hints::DROPS_STATEMENTS));
         if let Some((whole, name)) = drops.and_then(|text| Some((text, deallocated(text.strip_suffix(&[0])?)?))) {
             match self.is_taken(&name, tracked) {
-                None => return self.wait(data, fed, out),
                 Some(false) => {}
                 // It does not exist in SQL; there is another that may go.
                 Some(true) if self.ensure_spare(data, fed, tracked, out) => {
                     fed.flush(data, out);
-                    message(out, b'Q', |out| {
-                        [b"DEALLOCATE ", SPARE, &[0]].iter().for_each(|part| out.extend_from_slice(part))
-                    });
+                    begin(out, b'Q', &[b"DEALLOCATE ", SPARE, &[0]], 0);
                     self.deallocating = Some(name.into());
                     self.changes.push(self.segment, Of::Nameless);
                     self.ask(Item { hints, changes: true, ..Owed::Query.into() });
@@ -108,7 +105,7 @@ impl Exchange {
                     fed.skip(5 + whole.len());
                     return Step::Replaced(0);
                 }
-                Some(true) => return self.wait(data, fed, out),
+                _ => return self.wait(data, fed, out),
             }
         }
         self.hint(hints);
@@ -517,9 +514,7 @@ impl Exchange {
             Pending::Nothing => {}
         }
         fed.flush(data, out);
-        message(out, b'P', |out| {
-            [DROP_SPARE, b"\0DEALLOCATE ", SPARE, &[0, 0, 0]].iter().for_each(|part| out.extend_from_slice(part));
-        });
+        begin(out, b'P', &[DROP_SPARE, b"\0DEALLOCATE ", SPARE, &[0, 0, 0]], 0);
         self.changes.push(self.segment, Of::DropSpare);
         self.ask(Item::change(Owed::OurParse, About::Nothing));
         true

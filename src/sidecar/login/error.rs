@@ -91,7 +91,7 @@ pub enum LoginError {
     #[error("the server broke the order of authentication: it may be an impostor")]
     OutOfTurn,
     /// No protocol version in common.
-    #[error("the server does not speak protocol 3.0")]
+    #[error("the server speaks neither protocol 3.2 nor 3.0")]
     Version,
     /// A message that has no place in a start-up.
     #[error("the server sent message {kind:#04x} during the start-up: it may not be PostgreSQL")]

@@ -1,6 +1,7 @@
 //! Messages of the server as byte ranges: one kind, four bytes of length, a body.
 
 use super::error::LoginError;
+use crate::sidecar::wire::Version;
 
 /// What the front of a buffer holds.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,12 +48,15 @@ pub(super) fn pair(body: &[u8]) -> Option<(&[u8], &[u8])> {
     (!name.is_empty() && rest.is_empty()).then_some((name, value))
 }
 
-/// NegotiateProtocolVersion: we ask for 3.0 without extensions, so the only answer that leaves a protocol in common names 3.0 and
-/// no option (a server of protocol 3.2 sends it to clients that asked for more).
-pub(super) fn negotiated(body: &[u8]) -> Result<(), LoginError> {
-    // PostgreSQL up to 17 sends the minor version alone, 18 the whole version.
-    match body {
-        [0, 0 | 3, 0, 0, 0, 0, 0, 0] => Ok(()),
-        _ => Err(LoginError::Version),
+/// NegotiateProtocolVersion: the server speaks an older version than the one `asked` for. We ask for no option, so none can be refused.
+pub(super) fn negotiated(body: &[u8], asked: Version) -> Result<(), LoginError> {
+    let Some(([a, b, c, d], &[0, 0, 0, 0])) = body.split_first_chunk() else { return Err(LoginError::Version) };
+    // PostgreSQL names the whole version; the manual calls it the minor one, which is what others send.
+    let version = Version(u32::from_be_bytes([*a, *b, *c, *d]));
+    let version = if version.major() == 0 { Version(Version::V3_0.0 | version.minor()) } else { version };
+    if version <= asked && [Version::V3_0, Version::V3_2].contains(&version) {
+        Ok(())
+    } else {
+        Err(LoginError::Version)
     }
 }

@@ -14,7 +14,7 @@ fn target(url: &str) -> Target {
 }
 
 fn login() -> Login {
-    Login::new(&target("postgres://app:pencil@db/shop"), "weir/0/1")
+    Login::new(&target("postgres://app:pencil@db/shop"), "weir/0/1", Version::V3_2)
 }
 
 fn message(kind: u8, body: &[u8]) -> Vec<u8> {
@@ -56,7 +56,7 @@ fn error(mut login: Login, input: &[u8]) -> LoginError {
 fn says_who_it_is() {
     let target = target("postgres://app@db/shop?options=-c%20geqo%3Doff&application_name=mine&client_encoding=UTF8");
     let mut out = Vec::new();
-    Login::new(&target, "weir/0/1").start(&mut out);
+    Login::new(&target, "weir/0/1", Version::V3_0).start(&mut out);
     let body = b"\0\x03\0\0user\0app\0database\0shop\0application_name\0weir/0/1\0options\0-c geqo=off\0\
         client_encoding\0UTF8\0\0";
     assert_eq!(out, [&u32::try_from(body.len() + 4).unwrap().to_be_bytes(), &body[..]].concat());
@@ -104,12 +104,38 @@ fn takes_cancel_keys_of_any_length_and_none() {
 }
 
 #[test]
-fn knows_only_protocol_3_0() {
-    for body in [[0, 3, 0, 0, 0, 0, 0, 0], [0; 8]] {
-        finishes(login(), &[message(b'v', &body), request(0, b""), message(b'Z', b"I")].concat(), b"");
+fn takes_an_older_version_than_it_asks_for() {
+    let asking = |asked| Login::new(&target("postgres://app:pencil@db/shop"), "weir/0/1", asked);
+    let negotiated = |version: u32| message(b'v', &[version.to_be_bytes(), [0; 4]].concat());
+    let (old, new) = (Version::V3_0, Version::V3_2);
+    for (asked, version) in [(old, 0x3_0000), (old, 0), (new, 0x3_0000), (new, 0), (new, 0x3_0002), (new, 2)] {
+        let login = asking(asked);
+        finishes(login, &[negotiated(version), request(0, b""), message(b'Z', b"I")].concat(), b"");
     }
-    assert_eq!(error(login(), &message(b'v', &[0, 2, 0, 0, 0, 0, 0, 0])), LoginError::Version);
+    for (asked, version) in
+        [(old, 0x3_0002), (old, 2), (new, 0x3_0001), (new, 0x3_0003), (new, 0x2_0000), (new, 0x4_0000)]
+    {
+        assert_eq!(error(asking(asked), &negotiated(version)), LoginError::Version, "{version:#x}");
+    }
     assert_eq!(error(login(), &message(b'v', &[0, 3, 0, 0, 0, 0, 0, 1, b'x', 0])), LoginError::Version);
+    assert_eq!(error(login(), &message(b'v', &[0, 3, 0, 0])), LoginError::Version);
+}
+
+#[test]
+fn knows_whether_its_packet_was_read() {
+    let reaction = |input: &[u8]| {
+        let mut login = login();
+        let _ = login.feed(input, &mut Vec::new());
+        login.reaction()
+    };
+    for unread in
+        [&b""[..], &message(b'E', b"C08P01\0Mwhat\0\0"), &message(b'N', b"MM\0\0"), b"HTTP/1.1 400 Bad Request"]
+    {
+        assert_eq!(reaction(unread), Reaction::None);
+    }
+    for read in [request(3, b""), request(7, b""), message(b'v', &[0, 3, 0, 0, 0, 0, 0, 0])] {
+        assert_eq!(reaction(&[read, message(b'E', b"C08P01\0Mno\0\0")].concat()), Reaction::Some);
+    }
 }
 
 /// The server's side of SCRAM-SHA-256 (RFC 5802), enough to answer one client.
@@ -208,7 +234,7 @@ fn bounds_what_a_server_may_ask_for() {
 fn refuses_what_it_cannot_do() {
     assert_eq!(error(login(), &request(10, b"SCRAM-SHA-256-PLUS\0\0")), LoginError::Mechanism);
     assert_eq!(error(login(), &request(7, b"")), LoginError::Method { method: 7 });
-    let without = Login::new(&target("postgres://app@db"), "weir");
+    let without = Login::new(&target("postgres://app@db"), "weir", Version::V3_2);
     assert_eq!(error(without, &request(3, b"")), LoginError::NoPassword);
     // An HTTP server.
     assert_eq!(error(login(), b"HTTP/1.1 400 Bad Request\r\n"), LoginError::Unexpected { kind: b'H' });
@@ -259,7 +285,7 @@ fn reads_the_servers_error() {
 #[test]
 fn shows_no_credential() {
     let target = target("postgres://app:hunter2@db/shop");
-    assert!(!format!("{target:?} {:?}", Login::new(&target, "weir")).contains("hunter2"));
+    assert!(!format!("{target:?} {:?}", Login::new(&target, "weir", Version::V3_2)).contains("hunter2"));
     let logged_in = LoggedIn { parameters: vec![], pid: 1, secret: (*b"key!").into() };
     assert_eq!(format!("{logged_in:?}"), "LoggedIn { pid: 1, .. }");
 }
@@ -289,6 +315,8 @@ fn messages() -> impl Strategy<Value = Vec<u8>> {
         request(5, b"salt"),
         message(b'S', b"a\0b\0"),
         message(b'K', &[0, 0, 0, 1, 2, 3, 4, 5]),
+        message(b'K', &[7; 36]),
+        message(b'v', &[0, 3, 0, 0, 0, 0, 0, 0]),
         message(b'N', b"MM\0\0"),
         message(b'E', b"C28000\0Mno\0\0"),
         message(b'Z', b"I"),

@@ -124,7 +124,7 @@ fn a_wrong_key_and_a_client_without_a_query_cancel_nothing() {
     for at in 0..8 {
         let mut key = sleeper.key.clone();
         key[at] ^= 0x40;
-        let wrong = Raw { stream: Raw::connect(pooler.port), key, parameters: vec![] };
+        let wrong = Raw { key, ..Raw::of(Raw::connect(pooler.port)) };
         wrong.cancel(pooler.port);
     }
     let answer = sleeper.read_to(b'Z');

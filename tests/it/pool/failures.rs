@@ -34,7 +34,7 @@ fn a_wrong_password_and_a_missing_database_are_said_at_once_without_a_storm() {
             let mut stream = Raw::connect(pooler.port);
             let packet = crate::raw::startup(&[("user", &database.name), ("database", name)]);
             std::io::Write::write_all(&mut stream, &packet).unwrap();
-            let mut raw = Raw { stream, key: vec![], parameters: vec![] };
+            let mut raw = Raw::of(stream);
             let messages = raw.read_to_end();
             assert_eq!(messages.first().map(|error| field(error, b'C')).as_deref(), Some(code), "{messages:?}");
         }

@@ -124,7 +124,7 @@ fn encryption_is_declined_and_another_name_refused() {
     let refused = |pairs: &[(&str, &str)]| {
         let mut stream = Raw::connect(pooler.port);
         stream.write_all(&startup(pairs)).unwrap();
-        let mut raw = Raw { stream, key: vec![], parameters: vec![] };
+        let mut raw = Raw::of(stream);
         let messages = raw.read_to_end();
         assert_eq!(messages.len(), 1);
         field(&messages[0], b'C')
@@ -160,7 +160,7 @@ fn bytes_that_are_no_start_up_packet_are_answered_and_harm_nobody() {
         b"\0\0\0\x09\0\x02\0\0\0",
         b"\xff\xff\xff\xff",
     ] {
-        let mut raw = Raw { stream: Raw::connect(pooler.port), key: vec![], parameters: vec![] };
+        let mut raw = Raw::of(Raw::connect(pooler.port));
         raw.send(garbage);
         let messages = raw.read_to_end();
         assert_eq!(messages.iter().map(|message| message.kind).collect::<Vec<_>>(), [b'E'], "{garbage:?}");
@@ -184,21 +184,8 @@ fn a_first_query_may_come_with_the_start_up_packet() {
     let mut stream = Raw::connect(pooler.port);
     let packet = startup(&[("user", &database.name), ("database", &database.name)]);
     stream.write_all(&[packet, query("SELECT 7")].concat()).unwrap();
-    let mut raw = Raw { stream, key: vec![], parameters: vec![] };
+    let mut raw = Raw::of(stream);
     raw.read_to(b'Z');
     let answer = raw.read_to(b'Z');
     assert!(answer.iter().any(|message| message.kind == b'D' && message.body.ends_with(b"7")), "{answer:?}");
-}
-
-#[test]
-fn a_newer_protocol_is_negotiated_down() {
-    let (database, pooler) = start();
-    let mut packet = startup(&[("user", &database.name), ("database", &database.name), ("_pq_.some_option", "1")]);
-    packet[7] = 2;
-    let mut raw = Raw { stream: Raw::connect(pooler.port), key: vec![], parameters: vec![] };
-    raw.send(&packet);
-    let first = raw.read().unwrap();
-    assert_eq!((first.kind, &first.body[..8]), (b'v', &[0, 3, 0, 0, 0, 0, 0, 1][..]));
-    raw.read_to(b'Z');
-    assert_eq!(raw.value("SELECT 1"), "1");
 }

@@ -70,7 +70,7 @@ fn a_header_in_pieces_may_begin_behind_the_start_up_packet() {
     let message = query("SELECT 'it'");
     let mut stream = Raw::connect(pooler.port);
     stream.write_all(&[&packet[..], &message[..3]].concat()).unwrap();
-    let mut client = Raw { stream, key: vec![], parameters: vec![] };
+    let mut client = Raw::of(stream);
     client.read_to(b'Z');
     client.send(&message[3..]);
     pooler.until(|figures| &figures.waiting, 1);

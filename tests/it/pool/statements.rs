@@ -265,7 +265,7 @@ fn sql_deallocates_what_the_protocol_has_parsed_and_nobody_elses() {
             let mut all = Vec::new();
             while !shortly(&all).contains("=end") {
                 all.extend(client.read_to(b'Z'));
-                if shortly(&all).contains("25P02") && shortly(&all).ends_with("E") && all.len() > 3 {
+                if shortly(&all).contains("25P02") && shortly(&all).ends_with('E') && all.len() > 3 {
                     break;
                 }
             }

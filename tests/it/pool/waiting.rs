@@ -79,7 +79,7 @@ fn who_goes_away_before_the_first_login_gives_up_its_place_at_once() {
     let startup = startup(&[("user", "app"), ("database", "app")]);
     let cases: [(&[u8], Leave); 3] = [(b"", drop), (b"", Raw::vanish), (&query("SELECT 1"), Raw::vanish)];
     for (more, leave) in cases {
-        let mut client = Raw { stream: Raw::connect(pooler.port), key: Vec::new(), parameters: Vec::new() };
+        let mut client = Raw::of(Raw::connect(pooler.port));
         client.send(&[&startup, more].concat());
         pooler.until(|figures| &figures.waiting, 1);
         leave(client);

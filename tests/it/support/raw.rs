@@ -3,6 +3,8 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
+use weir::sidecar::wire::Version;
+
 use super::pooler::PATIENCE;
 
 /// One message of the server.
@@ -29,6 +31,8 @@ pub struct Raw<S = TcpStream> {
     pub key: Vec<u8>,
     /// ParameterStatus values.
     pub parameters: Vec<(String, String)>,
+    /// NegotiateProtocolVersion, if it came.
+    pub negotiated: Vec<u8>,
 }
 
 pub fn message(kind: u8, body: &[u8]) -> Vec<u8> {
@@ -52,7 +56,12 @@ pub fn extended(sql: &str) -> Vec<u8> {
 }
 
 pub fn startup(pairs: &[(&str, &str)]) -> Vec<u8> {
-    let mut body = vec![0, 3, 0, 0];
+    startup_of(Version::V3_0, pairs)
+}
+
+/// As [`startup`], of any version of the protocol.
+pub fn startup_of(version: Version, pairs: &[(&str, &str)]) -> Vec<u8> {
+    let mut body = version.0.to_be_bytes().to_vec();
     for (name, value) in pairs {
         body.extend_from_slice(format!("{name}\0{value}\0").as_bytes());
     }
@@ -80,9 +89,16 @@ impl Raw {
         Self::log_in_by(Self::connect(port), user, database, more)
     }
 
+    /// As [`Raw::log_in`], in any version of the protocol.
+    pub fn log_in_with(port: u16, version: Version, user: &str, more: &[(&str, &str)]) -> Result<Self, Message> {
+        let packet = startup_of(version, &[&[("user", user), ("database", user)], more].concat());
+        Self::log_in_after(Self::connect(port), &packet)
+    }
+
     pub fn cancel(&self, port: u16) {
         let mut stream = Self::connect(port);
-        stream.write_all(&[&[0, 0, 0, 16, 4, 0xd2, 0x16, 0x2e][..], &self.key].concat()).unwrap();
+        let length = u32::try_from(8 + self.key.len()).unwrap().to_be_bytes();
+        stream.write_all(&[&length[..], &[4, 0xd2, 0x16, 0x2e], &self.key].concat()).unwrap();
         let _ = stream.read(&mut [0]);
     }
 
@@ -99,15 +115,25 @@ impl Raw {
 }
 
 impl<S: Read + Write> Raw<S> {
+    /// A stream on which nothing was said yet.
+    pub fn of(stream: S) -> Self {
+        Self { stream, key: Vec::new(), parameters: Vec::new(), negotiated: Vec::new() }
+    }
+
     /// As [`Raw::log_in_to`], over any stream.
     pub fn log_in_by(stream: S, user: &str, database: &str, more: &[(&str, &str)]) -> Result<Self, Message> {
-        let mut raw = Self { stream, key: Vec::new(), parameters: Vec::new() };
-        raw.send(&startup(&[&[("user", user), ("database", database)], more].concat()));
+        Self::log_in_after(stream, &startup(&[&[("user", user), ("database", database)], more].concat()))
+    }
+
+    fn log_in_after(stream: S, packet: &[u8]) -> Result<Self, Message> {
+        let mut raw = Self::of(stream);
+        raw.send(packet);
         loop {
             let message = raw.read().unwrap();
             match message.kind {
                 b'E' => return Err(message),
                 b'K' => raw.key = message.body,
+                b'v' => raw.negotiated = message.body,
                 b'S' => {
                     let text = String::from_utf8(message.body).unwrap();
                     let mut texts = text.split('\0').map(str::to_owned);

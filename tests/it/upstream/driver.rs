@@ -7,6 +7,7 @@ use std::time::Duration;
 use weir::sidecar::login::{LoggedIn, Login, LoginError};
 use weir::sidecar::target::Target;
 use weir::sidecar::tls::{Negotiation, TlsError, Transport};
+use weir::sidecar::wire::Version;
 
 /// Longest wait for the server: bounds a test that would hang.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -63,7 +64,7 @@ pub fn login(target: &Target, application_name: &str) -> Result<Session, Failure
             receive(&mut stream, &mut transport, &mut input)?;
         }
     }
-    let mut login = Login::new(target, application_name);
+    let mut login = Login::new(target, application_name, Version::V3_2);
     out.clear();
     login.start(&mut out);
     loop {

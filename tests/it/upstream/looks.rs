@@ -13,6 +13,7 @@ use crate::postgres::{Postgres, SUPERUSER};
 use crate::servers::{PLAIN, target};
 use weir::sidecar::login::Login;
 use weir::sidecar::tls::Roots;
+use weir::sidecar::wire::Version;
 
 fn slices(rows: &[Vec<u8>]) -> impl Iterator<Item = &[u8]> {
     rows.iter().map(Vec::as_slice)
@@ -170,7 +171,8 @@ fn a_login_that_waits_for_a_catalog_outlives_its_client_and_is_charged() {
         let lost = fleet.charges.begin(fleet.address).unwrap();
         fleet.charges.starting(lost);
         let mut startup = Vec::new();
-        Login::new(&target(&url, "none", &Roots::none()).unwrap(), &lost.application_name()).start(&mut startup);
+        let target = target(&url, "none", &Roots::none()).unwrap();
+        Login::new(&target, &lost.application_name(), Version::V3_2).start(&mut startup);
         let mut stream = TcpStream::connect(fleet.address).unwrap();
         stream.write_all(&startup).unwrap();
         let mut waiting = || {
