@@ -46,6 +46,16 @@ pub fn target(url: &str) -> Arc<Target> {
 
 impl Pooler {
     pub fn start(url: &str, limits: Limits, release: Release) -> Self {
+        Self::start_within(url, limits, release, |start| drive::run(start).unwrap())
+    }
+
+    /// As [`Pooler::start`]; `run` runs the loop in its thread.
+    pub fn start_within(
+        url: &str,
+        limits: Limits,
+        release: Release,
+        run: impl FnOnce(Start) -> Final + Send + 'static,
+    ) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let state = std::env::temp_dir().join(format!("weir-state-{}-{number}", std::process::id()));
@@ -88,7 +98,7 @@ impl Pooler {
         let thread = thread::spawn(move || {
             let this = std::fs::read_link("/proc/thread-self").unwrap();
             tell.send(this.file_name().unwrap().to_str().unwrap().parse().unwrap()).unwrap();
-            drive::run(start).unwrap()
+            run(start)
         });
         Self { port, figures, commander, thread: Some(thread), thread_id: told.recv().unwrap(), state }
     }
