@@ -59,7 +59,7 @@ impl Errand {
                     self.left -= 1;
                     self.replies.push(std::mem::take(&mut self.reply));
                 }
-                b'1' | b'2' | b'T' | b'n' | b'N' | b'A' => {}
+                b'1' | b'2' | b'3' | b'T' | b'n' | b'N' | b'A' => {}
                 kind => return Err(Malformed::Answer(kind)),
             }
         }
