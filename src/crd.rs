@@ -213,10 +213,10 @@ pub struct SidecarSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Choice<Mode>>,
 
-    /// When a client's connection to PostgreSQL goes back to the pool. `session` (the default): when the client disconnects, so
-    /// every feature of PostgreSQL works as without a pool. `transaction`: when its transaction ends, so that few connections serve
-    /// many clients; what a session holds beyond that, such as prepared statements and settings, is carried along or keeps the
-    /// connection. A pod keeps the mode that it was created with. Only in sidecar mode `Pooler`.
+    /// When a client's connection to PostgreSQL goes back to the pool. `transaction` (the default): when its transaction ends, so
+    /// that few connections serve many clients; what a session holds beyond that, such as prepared statements and settings, is
+    /// carried along or keeps the connection. `session`: when the client disconnects, so every feature of PostgreSQL works as
+    /// without a pool. A pod keeps the mode that it was created with. Only in sidecar mode `Pooler`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool_mode: Option<Choice<PoolMode>>,
 

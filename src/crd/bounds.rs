@@ -39,7 +39,7 @@ pub const IDENTIFIER_LENGTH: u32 = 63;
 pub const IDENTIFIER_PATTERN: &str = "^[A-Za-z0-9_][A-Za-z0-9_.-]*$";
 
 /// When a server connection is given back unless `sidecar.poolMode` says otherwise. Pods keep what they were injected with.
-pub const POOL_MODE: PoolMode = PoolMode::Session;
+pub const POOL_MODE: PoolMode = PoolMode::Transaction;
 
 /// What the sidecar serves, and what is probed unless `probe.path` says otherwise.
 pub const PROBE_PATH: &str = "/health/pool";

@@ -154,12 +154,10 @@ fn pooling_is_as_the_pool_says() {
     };
     let none = json!({});
     let pool = valid(&with(&none, &none));
-    assert_eq!((pool.pool_mode, pool.verify), (PoolMode::Session, Verify::Hints));
+    assert_eq!((pool.pool_mode, pool.verify), (PoolMode::Transaction, Verify::Hints));
     assert_eq!((pool.limits.idle_transaction_timeout, pool.limits.query_timeout), (None, None));
-    let pool = valid(&with(
-        &json!({"poolMode": "transaction", "verify": "always"}),
-        &json!({"idleTransactionTimeout": "1s", "queryTimeout": "5m"}),
-    ));
+    let pool =
+        valid(&with(&json!({"verify": "always"}), &json!({"idleTransactionTimeout": "1s", "queryTimeout": "5m"})));
     assert_eq!((pool.pool_mode, pool.verify), (PoolMode::Transaction, Verify::Always));
     let (idle, query) = (pool.limits.idle_transaction_timeout, pool.limits.query_timeout);
     assert_eq!((idle, query), (Some(Duration::from_secs(1)), Some(Duration::from_mins(5))));
