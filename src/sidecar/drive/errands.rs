@@ -17,7 +17,9 @@ impl Loop {
     /// Sends statements of our own, which are in `out`.
     pub(super) fn send_errand(&mut self, j: usize, statements: u32, purpose: Purpose) {
         let Some(server) = self.servers.get_mut(j) else { return };
-        server.phase = Phase::Busy(Errand::new(statements), purpose);
+        // Only start-up parameters are set again inside of a transaction.
+        let within = if purpose == Purpose::DressAgain { server.exchange.status() } else { b'I' };
+        server.phase = Phase::Busy(Errand::within(statements, within), purpose);
         if purpose != Purpose::Ask {
             // A Query has dropped it, or a Parse replaced it: by none that any client knows.
             server.copies.set_unnamed(Some(0));
@@ -116,7 +118,7 @@ impl Loop {
     /// The name that we logged in by has come back: the client has reset this setting or all, or discarded everything, and expects its
     /// own start-up parameters then, as from a start-up packet.
     pub(super) fn dress_again(&mut self, i: usize, j: usize) {
-        let Some(identity) = self.clients.get(i).and_then(|client| client.identity.clone()) else { return };
+        let Some(identity) = self.clients.get(i).and_then(|client| client.startup.clone()) else { return };
         if let Some(server) = self.servers.get_mut(j) {
             (server.bare, server.dressed) = (false, None);
         }

@@ -76,11 +76,18 @@ impl Loop {
         // What a temporary schema leaves behind shows for ever.
         server.stained |= pins.contains(Pin::Temporary);
         server.pins = pins;
+        // What was reset is told by the answer.
+        server.bare = false;
         server.dressed = Some(self.identities.of(found.settings().clone()));
         let settings = settle(&startup.parameters, &found);
-        client.identity = Some(self.identities.of(settings));
+        let identity = self.identities.of(settings);
+        client.identity = Some(Rc::clone(&identity));
         if pins.is_empty() && !client.names.pins() {
             return self.release(j);
+        }
+        if server.dressed.as_ref().is_some_and(|worn| !Rc::ptr_eq(worn, &identity)) {
+            // It has reset some of its start-up parameters.
+            return self.dress_again(i, j);
         }
         self.pump_client(i);
     }

@@ -237,7 +237,7 @@ impl Loop {
         if client.peer.closing && server.exchange.abandon() != Abandoned::Wait {
             self.again.push(client.peer.token);
         }
-        if server.bare && server.exchange.free() {
+        if server.bare && server.exchange.quiet() && server.exchange.status() != b'E' {
             self.dress_again(i, j);
         }
         Ok(true)

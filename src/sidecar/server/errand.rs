@@ -26,13 +26,20 @@ pub struct Errand {
     /// The current statement has said how it ended. A ReadyForQuery before that belongs to someone else.
     ended: bool,
     bytes: usize,
+    /// Transaction status at the end, and the one that it must be.
     status: u8,
+    within: u8,
 }
 
 impl Errand {
-    /// So many statements were sent, each ended by its own ReadyForQuery.
+    /// So many statements were sent, each ended by its own ReadyForQuery, outside of a transaction.
     pub fn new(statements: u32) -> Self {
-        Self { left: statements, replies: Vec::new(), reply: Reply::default(), ended: false, bytes: 0, status: b'I' }
+        Self::within(statements, b'I')
+    }
+
+    /// The same, to end in this transaction status.
+    pub fn within(left: u32, within: u8) -> Self {
+        Self { left, replies: Vec::new(), reply: Reply::default(), ended: false, bytes: 0, status: within, within }
     }
 
     /// Reads whole messages off the start of `data` and returns how many bytes were used; the rest must come again with more.
@@ -66,9 +73,9 @@ impl Errand {
         Ok(data.len() - rest.len())
     }
 
-    /// All replies, once all are there and the server is outside of a transaction.
+    /// All replies, once all are there and the transaction status is the one that it must be.
     pub fn done(&mut self) -> Option<Vec<Reply>> {
-        (self.left == 0 && self.status == b'I').then(|| std::mem::take(&mut self.replies))
+        (self.left == 0 && self.status == self.within).then(|| std::mem::take(&mut self.replies))
     }
 
     fn row(&mut self, body: &[u8]) -> Result<(), Malformed> {
