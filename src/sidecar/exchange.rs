@@ -117,7 +117,7 @@ pub struct Exchange {
     /// Something that leaves a trace was sent since the last ReadyForQuery: after Parse and Flush nothing is owed, but the batch is
     /// open until its Sync.
     open: bool,
-    /// Execute was sent since the last Sync or Query.
+    /// An Execute has come to its end since the last ReadyForQuery.
     executed: bool,
     /// See [`Exchange::mixed`].
     mixed: bool,
@@ -256,14 +256,8 @@ impl Exchange {
     #[inline]
     fn ask(&mut self, item: impl Into<Item>) {
         let item = item.into();
-        match item.owed {
-            Owed::Execute => self.executed = true,
-            Owed::Query => self.mixed |= std::mem::take(&mut self.executed),
-            Owed::Sync => {
-                self.executed = false;
-                self.segment = self.segment.wrapping_add(1);
-            }
-            _ => {}
+        if item.owed == Owed::Sync {
+            self.segment = self.segment.wrapping_add(1);
         }
         self.queue.ask(item);
         self.open = true;

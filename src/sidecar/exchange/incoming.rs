@@ -32,7 +32,9 @@ impl Exchange {
                 b'Z' => match whole {
                     Some([status]) => {
                         self.deallocating = None;
+                        let executed = std::mem::take(&mut self.executed);
                         if let Some(item) = self.queue.ready() {
+                            self.mixed |= executed && item.owed == Owed::Query;
                             self.confirm(&item, tracked.as_deref_mut());
                         }
                         self.status = *status;
@@ -160,6 +162,7 @@ impl Exchange {
 
     /// An answer has come whose message may change something.
     fn confirm(&mut self, item: &Item, tracked: Option<&mut Tracked<'_>>) {
+        self.executed |= item.owed == Owed::Execute;
         let Some(tracked) = tracked else { return };
         if item.changes {
             self.changes.confirm(tracked.names, tracked.copies);
