@@ -41,6 +41,7 @@ impl Loop {
         let Ok(used) = errand.feed(data, &mut parameters) else { return Ok(self.desynchronized(j)) };
         server.peer.hold(data.get(used..).unwrap_or_default());
         let (done, purpose) = (errand.done(), *purpose);
+        let notifications = if done.is_some() { errand.notifications() } else { Vec::new() };
         if parameters != *server.parameters {
             server.parameters = self.identities.share(parameters);
         }
@@ -50,7 +51,7 @@ impl Loop {
             Purpose::IdentifyAgain => self.identified(j, &replies, true),
             Purpose::Dress => self.dressed(j, &replies, false),
             Purpose::DressAgain => self.dressed(j, &replies, true),
-            Purpose::Ask => self.answered(j, &replies),
+            Purpose::Ask => self.answered(j, &replies, &notifications),
             Purpose::Reset => self.was_reset(j, &replies),
             Purpose::Look => self.looked(j, &replies),
         }

@@ -51,8 +51,8 @@ impl Loop {
         false
     }
 
-    /// The answer to the question.
-    pub(super) fn answered(&mut self, j: usize, replies: &[Reply]) {
+    /// The answer to the question, and what came meanwhile for whoever listens.
+    pub(super) fn answered(&mut self, j: usize, replies: &[Reply], notifications: &[u8]) {
         let Some(server) = self.servers.get_mut(j) else { return };
         let found = replies.first().filter(|reply| reply.error.is_none());
         let found = found.and_then(|reply| Answer::parse(reply.rows.iter().map(|row| &**row)).ok());
@@ -73,6 +73,10 @@ impl Loop {
         let none = Rc::default();
         let startup = client.startup.as_ref().map_or(&none, |startup| startup);
         let pins = server.pins.answered(found.pins(&server.login, &startup.parameters)) | Pins::of_hints(hints);
+        let listens = pins.contains(Pin::Listen) || server.pins.contains(Pin::Listen);
+        if listens && client.peer.write(&self.epoll, notifications).is_err() {
+            return self.close(i, false);
+        }
         // What a temporary schema leaves behind shows for ever.
         server.stained |= pins.contains(Pin::Temporary);
         server.pins = pins;

@@ -1,10 +1,10 @@
 //! Statements of our own on a server connection that no client uses: sent in one piece, their answers collected.
 
-use crate::sidecar::wire::{Malformed, Parameters, Refusal, next};
+use crate::sidecar::wire::{Malformed, Parameters, Refusal, message as put_whole, next};
 
 /// Longest message that is read here; rows are short, errors may quote.
 const MESSAGE_MAX: u32 = 64 * 1024;
-/// Bytes of rows that are kept; what comes beyond is a server that does not answer what it was asked.
+/// Bytes of rows and notifications that are kept; what comes beyond is a server that does not answer what it was asked.
 const ROWS_MAX: usize = 4 * 1024 * 1024;
 
 /// What came for one statement.
@@ -26,6 +26,8 @@ pub struct Errand {
     /// The current statement has said how it ended. A ReadyForQuery before that belongs to someone else.
     ended: bool,
     bytes: usize,
+    /// Whole NotificationResponse messages, which are a client's.
+    notifications: Vec<u8>,
     /// Transaction status at the end, and the one that it must be.
     status: u8,
     within: u8,
@@ -39,7 +41,8 @@ impl Errand {
 
     /// The same, to end in this transaction status.
     pub fn within(left: u32, within: u8) -> Self {
-        Self { left, replies: Vec::new(), reply: Reply::default(), ended: false, bytes: 0, status: within, within }
+        let (replies, notifications) = (Vec::new(), Vec::new());
+        Self { left, replies, reply: Reply::default(), ended: false, bytes: 0, notifications, status: within, within }
     }
 
     /// Reads whole messages off the start of `data` and returns how many bytes were used; the rest must come again with more.
@@ -66,7 +69,11 @@ impl Errand {
                     self.left -= 1;
                     self.replies.push(std::mem::take(&mut self.reply));
                 }
-                b'1' | b'2' | b'3' | b'T' | b'n' | b'N' | b'A' => {}
+                b'A' => {
+                    self.count(message.body.len())?;
+                    put_whole(&mut self.notifications, b'A', |out| out.extend_from_slice(message.body));
+                }
+                b'1' | b'2' | b'3' | b'T' | b'n' | b'N' => {}
                 kind => return Err(Malformed::Answer(kind)),
             }
         }
@@ -78,12 +85,22 @@ impl Errand {
         (self.left == 0 && self.status == self.within).then(|| std::mem::take(&mut self.replies))
     }
 
+    /// What came for the client meanwhile.
+    pub fn notifications(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.notifications)
+    }
+
     fn row(&mut self, body: &[u8]) -> Result<(), Malformed> {
-        self.bytes += body.len();
+        self.count(body.len())?;
+        self.reply.rows.push(body.into());
+        Ok(())
+    }
+
+    fn count(&mut self, bytes: usize) -> Result<(), Malformed> {
+        self.bytes += bytes;
         if self.bytes > ROWS_MAX {
             return Err(Malformed::TooLong(u32::try_from(self.bytes).unwrap_or(u32::MAX)));
         }
-        self.reply.rows.push(body.into());
         Ok(())
     }
 }
