@@ -26,6 +26,7 @@ pub struct Copies {
     by_statement: HashMap<u32, Vec<Copy>>,
     /// Numbers of copies that nobody will use any more.
     retired: Vec<u32>,
+    count: usize,
     bytes: usize,
     clock: u64,
     /// Which Parse its unnamed statement comes from; none if it has none.
@@ -55,6 +56,7 @@ impl Copies {
     /// A statement was prepared.
     pub fn insert(&mut self, number: u32, statement: &Rc<Statement>) {
         self.clock += 1;
+        self.count += 1;
         self.bytes += statement.size();
         let copy = Copy { number, description: None, used: self.clock, statement: Rc::clone(statement) };
         self.by_statement.entry(statement.id).or_default().push(copy);
@@ -67,6 +69,7 @@ impl Copies {
             let same = copy.number != number && copy.description.as_ref().is_some_and(|found| found == description);
             if same {
                 self.retired.push(copy.number);
+                self.count -= 1;
                 self.bytes -= copy.statement.size();
             }
             !same
@@ -86,6 +89,7 @@ impl Copies {
         self.by_statement.retain(|_, copies| {
             copies.retain(|copy| {
                 if copy.number == number {
+                    self.count -= 1;
                     self.bytes -= copy.statement.size();
                 }
                 copy.number != number
@@ -98,7 +102,8 @@ impl Copies {
     pub fn clear(&mut self) {
         self.by_statement.clear();
         self.retired.clear();
-        (self.bytes, self.spare, self.tools) = (0, false, false);
+        (self.count, self.bytes) = (0, 0);
+        (self.spare, self.tools) = (false, false);
     }
 
     /// A copy that must go before one of `size` bytes is prepared, no more to be found from now on: one that is not needed, or the one
@@ -149,7 +154,7 @@ impl Copies {
 
     /// How many there are, and the bytes of their texts.
     pub fn size(&self) -> (usize, usize) {
-        (self.by_statement.values().map(Vec::len).sum(), self.bytes)
+        (self.count, self.bytes)
     }
 }
 
