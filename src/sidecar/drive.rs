@@ -46,7 +46,7 @@ use self::resolve::Resolver;
 use super::charge::{Attempt, Look};
 use super::client::{Identities, Identity, Key, Keys, Phase};
 use super::exchange::Exchange;
-use super::figures::{Commands, Figures, Request};
+use super::figures::{Commands, Figures, Request, Tenure};
 use super::journal::Account;
 use super::login::Offer;
 use super::pool::{Backoff, Queue, Release};
@@ -169,6 +169,7 @@ struct Server {
     asked: Hints,
     /// Its client has a message that waits for an answer.
     waits: bool,
+    tenure: Tenure,
     /// Must not be used again.
     stained: bool,
     /// The login, and later when it became idle, lost its client, or was dismissed at work.

@@ -61,6 +61,19 @@ impl Fed {
     }
 }
 
+/// What a server's stream shows, beside what is passed on of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A parameter has this name and this value from now on.
+    Parameter(&'a [u8], &'a [u8]),
+    /// An error with this SQLSTATE was passed on. Empty where the message broke off before it.
+    Error(&'a [u8]),
+    /// A client's statement was prepared once more, here.
+    Prepared,
+    /// A client was told that the columns of its statement have changed.
+    Stale,
+}
+
 /// Why a client's stream ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {

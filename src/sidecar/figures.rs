@@ -2,7 +2,10 @@
 //!
 //! The counters are relaxed atomics: each is exact, a set of them read together may be a moment apart. No lock is taken in the loop.
 
-mod waits;
+mod errors;
+mod histogram;
+mod pinned;
+mod tenure;
 
 use std::io;
 use std::net::IpAddr;
@@ -14,13 +17,14 @@ use std::time::Duration;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
-pub use waits::{BOUNDS_MILLIS, Waits};
+pub use errors::{ByClass, CLASSES, FAILURES};
+pub use histogram::{BOUNDS_MICROS, Histogram};
+pub use pinned::Pinned;
+pub use tenure::Tenure;
 
+use super::exchange::Event;
 use super::target::Target;
 use crate::policy::limits::Limits;
-
-/// Classes of SQLSTATE (PostgreSQL manual, appendix A) by which failed logins are told apart; the last stands for all others.
-pub const FAILURES: [&str; 8] = ["08", "28", "3D", "53", "55", "57", "58", "other"];
 
 /// What the loop publishes.
 #[derive(Debug, Default)]
@@ -44,13 +48,40 @@ pub struct Figures {
     /// Server connections given to a client since the start.
     pub acquired: AtomicU64,
     /// How long clients waited for one, whether they got it or not.
-    pub waits: Waits,
+    pub waits: Histogram,
     /// Clients that gave up after connectionTimeout.
     pub timed_out: AtomicU64,
-    /// Logins at PostgreSQL that succeeded.
+    /// How long clients had a server connection at a time; see [`Tenure`].
+    pub transactions: Histogram,
+    /// How long servers owed an answer; see [`Tenure`].
+    pub queries: Histogram,
+    /// Errors of PostgreSQL that were passed on to clients.
+    pub errors: ByClass<{ CLASSES.len() }>,
+    /// Clients that keep their server connection beyond the transaction.
+    pub pinned: Pinned,
+    /// How often a server was asked what a client has left in its session.
+    pub asks: AtomicU64,
+    /// Those that it did not answer as expected.
+    pub asks_failed: AtomicU64,
+    /// Texts of prepared statements that are known, each once for all clients; and their bytes. Of the last [`Command::Publish`].
+    pub texts: AtomicU64,
+    /// See `texts`.
+    pub text_bytes: AtomicU64,
+    /// Statements of clients that are prepared on server connections, on each counted by itself; and the bytes of their texts. Of the
+    /// last [`Command::Publish`].
+    pub copies: AtomicU64,
+    /// See `copies`.
+    pub copy_bytes: AtomicU64,
+    /// Statements that were prepared on a server connection for a client that had prepared them on another.
+    pub prepared_again: AtomicU64,
+    /// Of these, those that could not be used, since their columns have changed.
+    pub stale: AtomicU64,
+    /// Logins at PostgreSQL that succeeded, and how long they took from connect() on.
     pub logins: AtomicU64,
-    /// Logins at PostgreSQL that failed, by [`FAILURES`].
-    pub login_failures: [AtomicU64; FAILURES.len()],
+    /// See `logins`.
+    pub login_times: Histogram,
+    /// Logins at PostgreSQL that failed.
+    pub login_failures: ByClass<{ FAILURES.len() }>,
     /// Words for a pool that clients sent as start-up parameters, where they have no meaning: a wrong dialect shows here.
     pub stray_parameters: AtomicU64,
     /// Bytes from clients to servers.
@@ -61,6 +92,8 @@ pub struct Figures {
     pub cancels: AtomicU64,
     /// Turns of the loop: stands still while it sleeps, and moves when [`Commander::wake`] wakes it.
     pub turns: AtomicU64,
+    /// How often the figures that do not change with each client were published: moves by [`Command::Publish`].
+    pub published: AtomicU64,
     /// The last login at PostgreSQL: 0 none yet, 1 succeeded, else five bytes of SQLSTATE of its failure, big-endian in the low 40 bits.
     pub last_login: AtomicU64,
 }
@@ -84,6 +117,8 @@ pub enum Command {
         /// From now.
         grace: Duration,
     },
+    /// Bring up to date what is too dear to be published at each change.
+    Publish,
 }
 
 /// From the loop to the control thread.
@@ -153,13 +188,40 @@ impl AsFd for Commands {
     }
 }
 
+/// Only the loop writes figures, so it needs no locked instruction to count.
+#[inline]
+pub(super) fn add(figure: &AtomicU64, n: u64) {
+    figure.store(figure.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+}
+
+/// As last published.
+pub(super) fn read(figure: &AtomicU64) -> u64 {
+    figure.load(Ordering::Relaxed)
+}
+
 impl Figures {
+    /// What a client's server connection has said. Only the loop calls it.
+    pub(super) fn note(&self, event: &Event<'_>) {
+        match event {
+            Event::Parameter(..) => {}
+            Event::Error(sqlstate) => self.errors.count(sqlstate),
+            Event::Prepared => add(&self.prepared_again, 1),
+            Event::Stale => add(&self.stale, 1),
+        }
+    }
+
+    /// So many statements, and bytes of them, are known and are prepared. Ends what [`Command::Publish`] asks for. Only the loop calls it.
+    pub(super) fn hold(&self, texts: (usize, usize), copies: (usize, usize)) {
+        let figures = [&self.texts, &self.text_bytes, &self.copies, &self.copy_bytes];
+        for (figure, size) in figures.into_iter().zip([texts.0, texts.1, copies.0, copies.1]) {
+            figure.store(size as u64, Ordering::Relaxed);
+        }
+        add(&self.published, 1);
+    }
+
     /// A login failed with this SQLSTATE. Only the loop calls it.
     pub fn login_failed(&self, sqlstate: [u8; 5]) {
-        let class = FAILURES.iter().position(|class| sqlstate.starts_with(class.as_bytes()));
-        if let Some(failures) = self.login_failures.get(class.unwrap_or(FAILURES.len() - 1)) {
-            failures.fetch_add(1, Ordering::Relaxed);
-        }
+        self.login_failures.count(&sqlstate);
         let code = sqlstate.iter().fold(0, |code, byte| code << 8 | u64::from(*byte));
         self.last_login.store(code, Ordering::Relaxed);
     }

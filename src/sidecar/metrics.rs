@@ -2,17 +2,18 @@
 //!
 //! Label sets are bounded by this file: no host, user, database, statement or client address is ever a label.
 
+mod out;
+
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, text};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::registry::Registry;
 
+use self::out::{Out, gauge, total};
 use super::boot::Boot;
-use super::figures::{BOUNDS_MILLIS, FAILURES, Figures, Waits};
+use super::figures::Figures;
 
 /// Media type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -32,7 +33,7 @@ impl Metrics {
 
     /// One scrape.
     pub fn text(&self) -> Result<String, fmt::Error> {
-        let mut text = String::with_capacity(4096);
+        let mut text = String::with_capacity(16 * 1024);
         text::encode(&mut text, &self.registry)?;
         Ok(text)
     }
@@ -52,8 +53,18 @@ fn seconds(boot: &Boot) -> f64 {
 
 impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let figures = &*self.figures;
         let mut out = Out(encoder);
+        self.connections(&mut out)?;
+        self.work(&mut out)?;
+        self.sessions(&mut out)?;
+        self.statements(&mut out)?;
+        self.logins(&mut out)
+    }
+}
+
+impl Scrape {
+    fn connections(&self, out: &mut Out<'_>) -> fmt::Result {
+        let figures = &*self.figures;
         out.info("build", "What runs here", [("version", env!("CARGO_PKG_VERSION")), ("boot", &self.boot)])?;
         out.gauge("start_time_seconds", "When this boot started, seconds since 1970", &self.started)?;
         out.gauges(
@@ -61,38 +72,106 @@ impl Collector for Scrape {
             "Server connections: active is attached to a client, unconfirmed is ended here and perhaps not yet in PostgreSQL",
             "state",
             [
-                ("active", read(&figures.active)),
-                ("idle", read(&figures.idle)),
-                ("unconfirmed", read(&figures.unconfirmed)),
+                ("active", gauge(&figures.active)),
+                ("idle", gauge(&figures.idle)),
+                ("unconfirmed", gauge(&figures.unconfirmed)),
             ],
         )?;
-        out.gauge("charged", "Connections that this instance may be costing PostgreSQL", &read(&figures.charged))?;
-        out.gauge("max", "Most connections that this instance may hold", &read(&figures.max))?;
-        out.gauge("clients", "Clients that are logged in", &read(&figures.clients))?;
-        out.gauge("waiting", "Clients that wait for a server connection", &read(&figures.waiting))?;
+        out.gauge("charged", "Connections that this instance may be costing PostgreSQL", &gauge(&figures.charged))?;
+        out.gauge("max", "Most connections that this instance may hold", &gauge(&figures.max))?;
+        out.gauge("clients", "Clients that are logged in", &gauge(&figures.clients))?;
+        out.gauge("waiting", "Clients that wait for a server connection", &gauge(&figures.waiting))?;
         if let Some(reachable) = figures.reachable() {
             out.gauge("database_reachable", "Whether the last login at PostgreSQL succeeded", &i64::from(reachable))?;
         }
+        Ok(())
+    }
+
+    fn work(&self, out: &mut Out<'_>) -> fmt::Result {
+        let figures = &*self.figures;
         out.counter("clients_accepted", "Clients accepted", total(&figures.clients_accepted))?;
         out.counter("acquired", "Server connections given to a client", total(&figures.acquired))?;
-        out.waits(
+        out.histogram(
             "acquire_wait_seconds",
             "How long clients waited for a server connection, until they got it, gave up or were refused",
             &figures.waits,
         )?;
         out.counter("timeouts", "Clients that gave up after connectionTimeout", total(&figures.timed_out))?;
-        out.counter("logins", "Logins at PostgreSQL that succeeded", total(&figures.logins))?;
-        let mut failures = [("", 0); FAILURES.len()];
-        for ((row, class), count) in failures.iter_mut().zip(FAILURES).zip(&figures.login_failures) {
-            *row = (class, total(count));
-        }
-        out.counters("login_failures", "Logins at PostgreSQL that failed, by class of SQLSTATE", "class", failures)?;
+        out.histogram(
+            "transaction_seconds",
+            "How long clients had a server connection for a transaction",
+            &figures.transactions,
+        )?;
+        out.histogram("query_seconds", "How long PostgreSQL owed an answer to a client", &figures.queries)?;
+        out.counters(
+            "errors",
+            "Errors of PostgreSQL passed on to clients, by class of SQLSTATE",
+            "class",
+            figures.errors.iter().map(|(class, count)| (class, total(count))),
+        )?;
         out.counter("cancels", "Cancel requests passed on", total(&figures.cancels))?;
         out.counters(
             "bytes",
             "Bytes passed on",
             "direction",
             [("to_server", total(&figures.bytes_in)), ("to_client", total(&figures.bytes_out))],
+        )
+    }
+
+    fn sessions(&self, out: &mut Out<'_>) -> fmt::Result {
+        let figures = &*self.figures;
+        out.gauge(
+            "pinned_clients",
+            "Clients that keep their server connection beyond the transaction",
+            &gauge(&figures.pinned.clients),
+        )?;
+        out.gauges(
+            "pins",
+            "Clients that keep their server connection, by reason; one may have several",
+            "reason",
+            figures.pinned.iter().map(|(pin, now, _)| (pin.label(), gauge(now))),
+        )?;
+        out.counters(
+            "pins_begun",
+            "How often a client came to have a reason to keep its server connection",
+            "reason",
+            figures.pinned.iter().map(|(pin, _, begun)| (pin.label(), total(begun))),
+        )?;
+        out.counter("asks", "Questions to PostgreSQL for what a client has left in its session", total(&figures.asks))?;
+        out.counter("asks_failed", "Questions that PostgreSQL did not answer as expected", total(&figures.asks_failed))
+    }
+
+    fn statements(&self, out: &mut Out<'_>) -> fmt::Result {
+        let figures = &*self.figures;
+        out.gauge("statements", "Texts of prepared statements that are known", &total(&figures.texts))?;
+        out.gauge("statement_bytes", "Bytes of these texts", &total(&figures.text_bytes))?;
+        out.gauge(
+            "prepared_statements",
+            "Statements that are prepared, summed over the server connections",
+            &total(&figures.copies),
+        )?;
+        out.gauge("prepared_statement_bytes", "Bytes of their texts", &total(&figures.copy_bytes))?;
+        out.counter(
+            "prepared_again",
+            "Statements prepared on a server connection for a client that had prepared them on another",
+            total(&figures.prepared_again),
+        )?;
+        out.counter(
+            "stale_statements",
+            "Errors 0A000 because the columns of a statement have changed",
+            total(&figures.stale),
+        )
+    }
+
+    fn logins(&self, out: &mut Out<'_>) -> fmt::Result {
+        let figures = &*self.figures;
+        out.counter("logins", "Logins at PostgreSQL that succeeded", total(&figures.logins))?;
+        out.histogram("login_seconds", "How long these took, from connect() on", &figures.login_times)?;
+        out.counters(
+            "login_failures",
+            "Logins at PostgreSQL that failed, by class of SQLSTATE",
+            "class",
+            figures.login_failures.iter().map(|(class, count)| (class, total(count))),
         )?;
         out.counter(
             "stray_parameters",
@@ -102,64 +181,14 @@ impl Collector for Scrape {
     }
 }
 
-fn read(gauge: &AtomicU32) -> i64 {
-    gauge.load(Ordering::Relaxed).into()
-}
-
-fn total(counter: &AtomicU64) -> u64 {
-    counter.load(Ordering::Relaxed)
-}
-
-struct Out<'a>(DescriptorEncoder<'a>);
-
-type NoLabels = [(&'static str, &'static str); 0];
-
-impl Out<'_> {
-    fn info(&mut self, name: &str, help: &str, labels: [(&str, &str); 2]) -> fmt::Result {
-        self.0.encode_descriptor(name, help, None, MetricType::Info)?.encode_info(&labels)
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: &impl EncodeGaugeValue) -> fmt::Result {
-        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(value)
-    }
-
-    fn gauges<const N: usize>(&mut self, name: &str, help: &str, label: &str, rows: [(&str, i64); N]) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        rows.iter().try_for_each(|(value, count)| metric.encode_family(&[(label, *value)])?.encode_gauge(count))
-    }
-
-    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        metric.encode_counter::<NoLabels, _, u64>(&value, None)
-    }
-
-    fn counters<const N: usize>(&mut self, name: &str, help: &str, label: &str, rows: [(&str, u64); N]) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        rows.iter().try_for_each(|(value, count)| {
-            metric.encode_family(&[(label, *value)])?.encode_counter::<NoLabels, _, u64>(count, None)
-        })
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "a sum of waits is an estimate beyond 285 years")]
-    fn waits(&mut self, name: &str, help: &str, waits: &Waits) -> fmt::Result {
-        let mut buckets = [(f64::INFINITY, 0); BOUNDS_MILLIS.len() + 1];
-        for ((_, count), bucket) in buckets.iter_mut().zip(&waits.buckets) {
-            *count = total(bucket);
-        }
-        for ((bound, _), millis) in buckets.iter_mut().zip(BOUNDS_MILLIS) {
-            *bound = f64::from(millis) / 1000.0;
-        }
-        let count = buckets.iter().map(|(_, count)| count).sum();
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
-        metric.encode_histogram::<[(&str, &str); 0]>(total(&waits.micros) as f64 / 1e6, count, &buckets, None)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sidecar::charge::BootId;
+    use crate::sidecar::exchange::Event;
+    use crate::sidecar::state::{Pin, Pins};
     use jiff::Timestamp;
+    use std::sync::atomic::Ordering;
     use std::time::Duration;
 
     #[test]
@@ -171,6 +200,9 @@ mod tests {
         for millis in [0, 1, 700, 800, 70_000] {
             figures.waits.record(Duration::from_millis(millis));
         }
+        figures.note(&Event::Error(b"42P01"));
+        figures.note(&Event::Prepared);
+        figures.pinned.change(Pins::NONE, Pin::Listen.into());
         figures.login_failed(*b"28P01");
         figures.login_failed(*b"XX000");
         let boot = Boot {
@@ -189,11 +221,19 @@ mod tests {
             "# TYPE weir_sidecar_acquire_wait_seconds histogram",
             "weir_sidecar_acquire_wait_seconds_sum 71.501",
             "weir_sidecar_acquire_wait_seconds_count 5",
+            "weir_sidecar_acquire_wait_seconds_bucket{le=\"0.0001\"} 1",
             "weir_sidecar_acquire_wait_seconds_bucket{le=\"0.001\"} 2",
             "weir_sidecar_acquire_wait_seconds_bucket{le=\"0.5\"} 2",
             "weir_sidecar_acquire_wait_seconds_bucket{le=\"1.0\"} 4",
             "weir_sidecar_acquire_wait_seconds_bucket{le=\"60.0\"} 4",
             "weir_sidecar_acquire_wait_seconds_bucket{le=\"+Inf\"} 5",
+            "weir_sidecar_errors_total{class=\"42\"} 1",
+            "weir_sidecar_errors_total{class=\"23\"} 0",
+            "weir_sidecar_pins{reason=\"listen\"} 1",
+            "weir_sidecar_pins_begun_total{reason=\"listen\"} 1",
+            "weir_sidecar_pins{reason=\"lock\"} 0",
+            "weir_sidecar_pinned_clients 1",
+            "weir_sidecar_prepared_again_total 1",
             "weir_sidecar_login_failures_total{class=\"28\"} 1",
             "weir_sidecar_login_failures_total{class=\"other\"} 1",
             "weir_sidecar_login_failures_total{class=\"53\"} 0",
@@ -204,7 +244,7 @@ mod tests {
             assert_eq!(text.lines().filter(|found| *found == line).count(), 1, "{line}\n{text}");
         }
         assert!(text.contains("weir_sidecar_build_info{version=\""), "{text}");
-        assert_eq!(text.matches("_bucket{").count(), 16);
+        assert_eq!(text.matches("_bucket{").count(), 4 * 20);
         figures.last_login.store(1, Ordering::Relaxed);
         assert!(metrics.text().unwrap().contains("weir_sidecar_database_reachable 1"));
         figures.last_login.store(0, Ordering::Relaxed);

@@ -27,6 +27,8 @@ mod drain;
 mod encrypted;
 #[path = "pool/failures.rs"]
 mod failures;
+#[path = "pool/figures.rs"]
+mod figures;
 #[path = "pool/leaks.rs"]
 mod leaks;
 #[path = "pool/limits.rs"]

@@ -21,7 +21,7 @@ pub(super) async fn answer(panel: &Panel, method: &Method, path: &str) -> Respon
     match path {
         "/health/pool" => json(&panel.report()),
         "/hello" => json(&panel.hello()),
-        "/metrics" => match panel.metrics().text() {
+        "/metrics" => match panel.metrics().await {
             Ok(body) => response(StatusCode::OK, metrics::CONTENT_TYPE, body.into()),
             Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "cannot write the metrics\n"),
         },

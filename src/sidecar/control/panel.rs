@@ -1,5 +1,6 @@
 //! What the endpoints show, put together from the loop's figures at the moment of asking.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -71,9 +72,10 @@ impl Panel {
         self.boot.hello(self.epoch)
     }
 
-    /// The answer of `/metrics`.
-    pub(super) fn metrics(&self) -> &Metrics {
-        &self.metrics
+    /// The answer of `/metrics`, once the loop has published what it does not publish at each change.
+    pub(super) async fn metrics(&self) -> Result<String, fmt::Error> {
+        self.heartbeat.publishes().await;
+        self.metrics.text()
     }
 
     /// Whether the loop turns.

@@ -9,7 +9,7 @@ use super::cancel::Canceling;
 use super::peer::Gone;
 use crate::policy::settings::Verify;
 use crate::sidecar::client::Phase as Client;
-use crate::sidecar::exchange::{Abandoned, Tracked};
+use crate::sidecar::exchange::{Abandoned, Event, Tracked};
 use crate::sidecar::fault::{Fault, planted};
 use crate::sidecar::pool::{self, Release};
 use crate::sidecar::server::{Phase, Purpose, discard, dress, query, report};
@@ -31,6 +31,7 @@ impl Loop {
     pub(super) fn abandon(&mut self, j: usize, polite: bool) {
         let Some(server) = self.servers.get_mut(j) else { return };
         server.client = None;
+        server.tenure.end(&self.figures, self.now);
         self.attached -= 1;
         if !matches!(server.phase, Phase::Attached) {
             // Its start-up parameters are being set, and what follows that will find no client.
@@ -85,9 +86,11 @@ impl Loop {
             listens: true,
         });
         self.out.clear();
-        let fed = server
-            .exchange
-            .from_server(data, tracked.as_mut(), &mut self.out, |name, value| parameters.set(name, value));
+        let fed = server.exchange.from_server(data, tracked.as_mut(), &mut self.out, |event| {
+            if let Event::Parameter(name, value) = event {
+                parameters.set(name, value);
+            }
+        });
         let Ok(fed) = fed else { return Ok(self.desynchronized(j)) };
         self.nobody = Names::default();
         server.peer.hold(data.get(fed.to..).unwrap_or_default());
@@ -252,6 +255,7 @@ impl Loop {
             }
         }
         if let Some(server) = self.servers.get_mut(j) {
+            server.tenure.end(&self.figures, self.now);
             // No goodbye: where a message of ours would begin is not known either.
             server.stained = true;
         }
@@ -276,6 +280,7 @@ impl Loop {
         }
         let Some(server) = self.servers.get_mut(j) else { return };
         let client = server.client.take();
+        server.tenure.end(&self.figures, self.now);
         if server.phase.is_open() {
             self.open -= 1;
             self.idle.retain(|idle| *idle != j);

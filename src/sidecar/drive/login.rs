@@ -122,7 +122,8 @@ impl Loop {
         let parameters: Parameters = logged_in.parameters.iter().map(|(name, value)| (name, value)).collect();
         server.parameters = self.identities.share(parameters.clone());
         server.key = (logged_in.pid, logged_in.secret);
-        server.since = self.now;
+        let took = self.now - std::mem::replace(&mut server.since, self.now);
+        self.figures.login_times.record(took);
         self.opening -= 1;
         self.open += 1;
         // Another login may begin.

@@ -15,6 +15,7 @@ use super::peer::{Gone, Peer};
 use super::resolve::{Address, Lookup};
 use super::{Loop, SERVER, Server};
 use crate::sidecar::exchange::Exchange;
+use crate::sidecar::figures::Tenure;
 use crate::sidecar::pool::{self, Counts};
 use crate::sidecar::server::Phase;
 use crate::sidecar::state::{Hints, Pins, Roles};
@@ -134,6 +135,7 @@ impl Loop {
             pins: Pins::NONE,
             asked: Hints::NONE,
             waits: false,
+            tenure: Tenure::default(),
             stained: false,
             since: self.now,
             deadline: Some(deadline),

@@ -1,13 +1,13 @@
 //! Clients and server connections find each other, and part.
 
 use std::rc::Rc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::Loop;
 use super::cancel::Canceling;
 use crate::sidecar::client::{Identity, Phase, corrections};
 use crate::sidecar::fault::{Fault, planted};
+use crate::sidecar::figures::add;
 use crate::sidecar::pool::Cause;
 use crate::sidecar::server::{self, Purpose, dress, query};
 use crate::sidecar::state::Pins;
@@ -123,7 +123,8 @@ impl Loop {
             server.exchange.reset();
             server.pins = Pins::NONE;
             self.attached += 1;
-            self.figures.acquired.fetch_add(1, Relaxed);
+            server.tenure.begin(self.now);
+            add(&self.figures.acquired, 1);
             self.figures.waits.record(waited);
         }
     }
@@ -170,6 +171,7 @@ impl Loop {
         }
         server.stained |= server.exchange.mixed() || server.exchange.lost();
         if let Some(i) = server.client.take() {
+            server.tenure.end(&self.figures, self.now);
             self.attached -= 1;
             if let Some(client) = self.clients.get_mut(i) {
                 client.phase = Phase::Idle;

@@ -6,8 +6,10 @@ use super::Loop;
 use super::cancel::Canceling;
 use crate::policy::settings::Verify;
 use crate::sidecar::fault::{Fault, planted};
+use crate::sidecar::figures::add;
 use crate::sidecar::server::{Phase, Purpose, Reply, ask, make_tools};
 use crate::sidecar::state::{Answer, Hints, Pin, Pins, settle};
+use crate::sidecar::statement::Names;
 
 impl Loop {
     /// The transaction on server connection `j` is over. It is given back, or asked first what its client has left, or kept for the
@@ -23,18 +25,18 @@ impl Loop {
         if asks && server.exchange.mixed() {
             // The next statement will fail, on PostgreSQL 18: that must not be ours.
             server.pins.insert(Pin::Unknown);
-            return true;
+            return self.keep(j);
         }
         if !asks {
             if server.pins.is_empty() && !client.names.pins() {
                 self.release(j);
                 return false;
             }
-            return true;
+            return self.keep(j);
         }
         if server.cancel != Canceling::No {
             // It could hit the question. When it has come to its end, this is tried again.
-            return true;
+            return self.keep(j);
         }
         self.out.clear();
         if !server.copies.has_tools() {
@@ -47,8 +49,19 @@ impl Loop {
         ask(hints, server.pins, custom, &mut self.out);
         server.asked = hints;
         server.exchange.known();
+        add(&self.figures.asks, 1);
         self.send_errand(j, 1, Purpose::Ask);
         false
+    }
+
+    /// The client of server connection `j` keeps it, for the reasons that are known now. True.
+    fn keep(&mut self, j: usize) -> bool {
+        if let Some(server) = self.servers.get_mut(j) {
+            let names = server.client.and_then(|i| self.clients.get(i)).map(|client| &client.names);
+            let statement = if names.is_some_and(Names::pins) { Pin::Statement.into() } else { Pins::NONE };
+            server.tenure.keep(&self.figures, self.now, server.pins | statement);
+        }
+        true
     }
 
     /// The answer to the question, and what came meanwhile for whoever listens.
@@ -56,6 +69,9 @@ impl Loop {
         let Some(server) = self.servers.get_mut(j) else { return };
         let found = replies.first().filter(|reply| reply.error.is_none());
         let found = found.and_then(|reply| Answer::parse(reply.rows.iter().map(|row| &**row)).ok());
+        if found.is_none() {
+            add(&self.figures.asks_failed, 1);
+        }
         let hints = std::mem::take(&mut server.asked);
         (server.phase, server.deadline) = (Phase::Attached, None);
         let Some((i, client)) = server.client.and_then(|i| Some((i, self.clients.get_mut(i)?))) else {
@@ -68,6 +84,7 @@ impl Loop {
             server.copies.clear();
             server.stained = true;
             server.pins.insert(Pin::Unknown);
+            self.keep(j);
             return self.pump_client(i);
         };
         let none = Rc::default();
@@ -89,7 +106,9 @@ impl Loop {
         if pins.is_empty() && !client.names.pins() {
             return self.release(j);
         }
-        if server.dressed.as_ref().is_some_and(|worn| !Rc::ptr_eq(worn, &identity)) {
+        let undressed = server.dressed.as_ref().is_some_and(|worn| !Rc::ptr_eq(worn, &identity));
+        self.keep(j);
+        if undressed {
             // It has reset some of its start-up parameters.
             return self.dress_again(i, j);
         }

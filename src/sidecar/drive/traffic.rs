@@ -3,8 +3,6 @@
 //! While one side takes nothing more, the other is not read: at most one buffer waits for each side that is slow.
 
 use std::rc::Rc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
 
 use rustix::event::epoll::EventFlags;
 use rustix::fd::OwnedFd;
@@ -12,10 +10,11 @@ use rustix::fd::OwnedFd;
 use super::peer::{BUFFER, Gone};
 use super::{Loop, Server, TURN};
 use crate::sidecar::client::Phase as Client;
-use crate::sidecar::exchange::{Abandoned, Stop, Tracked};
+use crate::sidecar::exchange::{Abandoned, Event, Stop, Tracked};
+use crate::sidecar::figures::add;
 use crate::sidecar::pool::Release;
 use crate::sidecar::server::Phase;
-use crate::sidecar::state::Pin;
+use crate::sidecar::state::{Pin, Pins};
 use crate::sidecar::tls::Transport;
 use crate::sidecar::wire::{Parameters, fatal};
 
@@ -114,7 +113,10 @@ impl Loop {
         }
         let pass = fed.bytes(data, &mut self.out);
         let broken = server.write(&self.epoll, pass, &mut self.cipher).is_err();
-        add(&self.figures.bytes_in, pass.len());
+        add(&self.figures.bytes_in, pass.len() as u64);
+        if server.exchange.active() {
+            server.tenure.sent(self.now);
+        }
         let free = self.release.now(&server.exchange);
         if broken {
             self.broken(j);
@@ -206,8 +208,11 @@ impl Loop {
                 listens: server.pins.contains(Pin::Listen),
             });
         self.out.clear();
-        let fed = server.exchange.from_server(data, tracked.as_mut(), &mut self.out, |name, value| {
-            changed.get_or_insert_with(|| Parameters::clone(current)).set(name, value);
+        let fed = server.exchange.from_server(data, tracked.as_mut(), &mut self.out, |event| match event {
+            Event::Parameter(name, value) => {
+                changed.get_or_insert_with(|| Parameters::clone(current)).set(name, value);
+            }
+            event => self.figures.note(&event),
         });
         let Ok(fed) = fed else { return Ok(self.desynchronized(j)) };
         server.peer.hold(data.get(fed.to..).unwrap_or_default());
@@ -223,7 +228,10 @@ impl Loop {
             server.peer.low_water(if missing >= WAIT_FOR_MORE { missing.min(BUFFER) } else { 0 });
         }
         let sent = client.peer.write(&self.epoll, pass);
-        add(&self.figures.bytes_out, pass.len());
+        add(&self.figures.bytes_out, pass.len() as u64);
+        if server.exchange.quiet() {
+            server.tenure.answered(&self.figures, self.now);
+        }
         if sent.is_err() {
             self.close(i, false);
             return Ok(false);
@@ -237,14 +245,12 @@ impl Loop {
         if client.peer.closing && server.exchange.abandon() != Abandoned::Wait {
             self.again.push(client.peer.token);
         }
+        if server.exchange.free() {
+            server.tenure.keep(&self.figures, self.now, Pins::NONE);
+        }
         if server.bare && server.exchange.quiet() && server.exchange.status() != b'E' {
             self.dress_again(i, j);
         }
         Ok(true)
     }
-}
-
-/// Nobody else writes these, so no locked instruction is needed.
-fn add(figure: &AtomicU64, bytes: usize) {
-    figure.store(figure.load(Relaxed).wrapping_add(bytes as u64), Relaxed);
 }

@@ -9,7 +9,7 @@ use rustix::event::epoll::Event;
 
 use super::{Final, Loop};
 use crate::sidecar::charge::CONFIRMATION;
-use crate::sidecar::figures::{Command, Request};
+use crate::sidecar::figures::{Command, Request, add};
 use crate::sidecar::login::Offer;
 use crate::sidecar::pool;
 use crate::sidecar::server::Phase;
@@ -147,6 +147,7 @@ impl Loop {
                     self.listeners.clear();
                     self.draining = Some(self.now + grace);
                 }
+                Command::Publish => {}
             }
             self.restless = true;
         }
@@ -164,14 +165,14 @@ impl Loop {
     /// What changes with each client.
     fn publish(&self) {
         let figures = &self.figures;
-        figures.turns.fetch_add(1, Relaxed);
+        add(&figures.turns, 1);
         figures.active.store(self.attached, Relaxed);
         figures.idle.store(self.open.saturating_sub(self.attached), Relaxed);
         figures.waiting.store(self.queue.len() + self.greeting.len(), Relaxed);
         figures.clients.store(self.logged_in_clients, Relaxed);
     }
 
-    /// What changes only with the number of server connections.
+    /// What changes with the number of server connections, and what is too dear to be counted at each change.
     fn publish_all(&mut self) {
         let charges = self.books.charges();
         self.unconfirmed = charges.unconfirmed();
@@ -179,6 +180,9 @@ impl Loop {
         self.figures.charged.store(charges.charged(), Relaxed);
         self.figures.unconfirmed.store(self.unconfirmed + u32::try_from(ending).unwrap_or(u32::MAX), Relaxed);
         self.figures.max.store(self.limits.max, Relaxed);
+        let sizes = self.servers.iter().map(|(_, server)| server.copies.size());
+        let copies = sizes.fold((0, 0), |(all, bytes), (some, more)| (all + some, bytes + more));
+        self.figures.hold(self.texts.size(), copies);
     }
 
     /// Whether a drain is done: nobody is left who has logged in or waits for it, or the time is over.

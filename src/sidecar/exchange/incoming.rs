@@ -1,7 +1,7 @@
 //! From the server to the client.
 
 use super::put_back::put_back;
-use super::{About, Exchange, Fed, Item, Owed, Tracked, pass};
+use super::{About, Event, Exchange, Fed, Item, Owed, Tracked, pass};
 use crate::sidecar::fault::{Fault, planted};
 use crate::sidecar::state::Hints;
 use crate::sidecar::wire::{Fields, Malformed, SERVER_MESSAGE_MAX, header};
@@ -12,14 +12,13 @@ const SHORT_MAX: u32 = 16 * 1024;
 const ERROR_MAX: u32 = 64 * 1024;
 
 impl Exchange {
-    /// Reads what the server sent. What is changed goes to `out`, which is empty before. Parameters that it reports go to `report`, by
-    /// name and value.
+    /// Reads what the server sent. What is changed goes to `out`, which is empty before. What it shows goes to `report`.
     pub fn from_server(
         &mut self,
         data: &[u8],
         mut tracked: Option<&mut Tracked<'_>>,
         out: &mut Vec<u8>,
-        mut report: impl FnMut(&[u8], &[u8]),
+        mut report: impl FnMut(Event<'_>),
     ) -> Result<Fed, Malformed> {
         let mut fed = Fed::default();
         loop {
@@ -53,11 +52,17 @@ impl Exchange {
                         if ours && Fields::new(whole).get(b'C') == Some(b"26000") {
                             self.lost = true;
                         }
-                        put_back(whole, about, out);
+                        let (code, stale) = put_back(whole, about, out);
+                        report(Event::Error(code));
+                        if stale {
+                            report(Event::Stale);
+                        }
                         self.failed(tracked.as_deref_mut());
                         fed.skip(5 + body as usize);
                         continue;
                     }
+                    let begun = rest.get(5..).unwrap_or_default();
+                    report(Event::Error(Fields::new(whole.unwrap_or(begun)).get(b'C').unwrap_or_default()));
                     self.failed(tracked.as_deref_mut());
                 }
                 b't' | b'T' | b'n' if self.queue.front().is_some_and(describes) => {
@@ -86,6 +91,9 @@ impl Exchange {
                 b'C' | b'T' | b'1' | b'2' | b'3' | b'I' | b'n' | b's' => {
                     ours = self.queue.front().is_some_and(|item| item.owed.is_ours());
                     if let Some(item) = self.queue.answer(kind) {
+                        if ours && matches!(item, Item { owed: Owed::OurParse, about: About::Copy(..), .. }) {
+                            report(Event::Prepared);
+                        }
                         self.confirm(&item, tracked.as_deref_mut());
                     }
                 }
@@ -96,7 +104,7 @@ impl Exchange {
                     let Some(body) = whole else { break };
                     let mut texts = body.split(|byte| *byte == 0);
                     if let (Some(name), Some(value)) = (texts.next(), texts.next()) {
-                        report(name, value);
+                        report(Event::Parameter(name, value));
                         self.hints |= Hints::SETTINGS;
                     }
                 }

@@ -7,8 +7,9 @@ use crate::sidecar::wire::{Fields, message};
 /// What PostgreSQL says of a plan whose columns would be others (`RevalidateCachedQuery`).
 const STALE: (&[u8], &[u8]) = (b"0A000", b"cached plan must not change result type");
 
-/// Appends the ErrorResponse with this body as the client is to see it.
-pub fn put_back(body: &[u8], about: &About, out: &mut Vec<u8>) {
+/// Appends the ErrorResponse with this body as the client is to see it. Returns its SQLSTATE, and whether it says that a statement's
+/// columns have changed.
+pub fn put_back<'a>(body: &'a [u8], about: &About, out: &mut Vec<u8>) -> (&'a [u8], bool) {
     let mut ours = Vec::with_capacity(16);
     let theirs: &[u8] = match about {
         About::Entry(entry) => {
@@ -54,6 +55,7 @@ pub fn put_back(body: &[u8], about: &About, out: &mut Vec<u8>) {
         }
         out.push(0);
     });
+    (if stale { STALE.0 } else { code }, stale)
 }
 
 /// Appends `text` with the name `ours` replaced, where it stands for itself.

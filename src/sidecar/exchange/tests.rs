@@ -35,7 +35,11 @@ fn feed(exchange: &mut Exchange, stream: &[u8], cuts: &[usize], client: bool) ->
             fed.to
         } else {
             let reports = &mut outcome.reports;
-            let mut report = |name: &[u8], value: &[u8]| reports.push((name.to_vec(), value.to_vec()));
+            let mut report = |event: Event<'_>| {
+                if let Event::Parameter(name, value) = event {
+                    reports.push((name.to_vec(), value.to_vec()));
+                }
+            };
             match exchange.from_server(&held, None, &mut out, &mut report) {
                 Ok(fed) => fed.to,
                 Err(malformed) => {
@@ -101,7 +105,7 @@ proptest! {
         let mut exchange = Exchange::default();
         let fed = exchange.from_client(&client, None, &mut Vec::new());
         prop_assert!(fed.stop.is_some() || client.len() - fed.to < 5);
-        if let Ok(Fed { to, .. }) = exchange.from_server(&server, None, &mut Vec::new(), |_, _| ()) {
+        if let Ok(Fed { to, .. }) = exchange.from_server(&server, None, &mut Vec::new(), |_| ()) {
             prop_assert!(server.len() - to < 6 || server[to] == b'S');
         }
     }
@@ -124,10 +128,10 @@ proptest! {
                 prop_assert!(!exchange.free());
             }
             for kind in answered {
-                exchange.from_server(&put(*kind, b""), None, &mut Vec::new(), |_, _| ()).unwrap();
+                exchange.from_server(&put(*kind, b""), None, &mut Vec::new(), |_| ()).unwrap();
                 prop_assert!(!exchange.free());
             }
-            exchange.from_server(&put(b'Z', b"I"), None, &mut Vec::new(), |_, _| ()).unwrap();
+            exchange.from_server(&put(b'Z', b"I"), None, &mut Vec::new(), |_| ()).unwrap();
             prop_assert!(exchange.free());
         }
     }
@@ -145,7 +149,7 @@ fn run(steps: &[(bool, u8)]) -> Exchange {
             } else {
                 put(*kind, b"")
             };
-            exchange.from_server(&message, None, &mut Vec::new(), |_, _| ()).unwrap();
+            exchange.from_server(&message, None, &mut Vec::new(), |_| ()).unwrap();
         }
     }
     exchange
@@ -191,7 +195,7 @@ fn the_longest_messages_of_postgresql_pass_and_longer_ones_do_not() {
     }
     for (length, passed) in [(0x4000_0002, Ok(5)), (0x4000_0003, Err(Malformed::Length))] {
         assert_eq!(
-            Exchange::default().from_server(&start(b'D', length), None, &mut Vec::new(), |_, _| ()).map(|fed| fed.to),
+            Exchange::default().from_server(&start(b'D', length), None, &mut Vec::new(), |_| ()).map(|fed| fed.to),
             passed
         );
     }
@@ -218,6 +222,22 @@ fn a_client_that_reads_nothing_is_not_read_for_ever() {
     assert!(!exchange.full());
     exchange.from_client(&syncs, None, &mut Vec::new());
     assert!(exchange.full());
+}
+
+#[test]
+fn an_error_is_told_by_its_code_once_though_it_comes_in_pieces() {
+    let error = put(b'E', &[&b"SERROR\0VERROR\0C22012\0M"[..], &[b'x'; 100], b"\0\0"].concat());
+    for (cut, expected) in [(error.len(), "22012"), (5 + 22, "22012"), (5 + 20, ""), (5, "")] {
+        let (mut exchange, mut told) = (run(&[(C, b'Q')]), Vec::new());
+        for piece in [&error[..cut], &error[cut..]] {
+            let report = |event: Event<'_>| match event {
+                Event::Error(code) => told.push(code.to_vec()),
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(exchange.from_server(piece, None, &mut Vec::new(), report).map(|fed| fed.to), Ok(piece.len()));
+        }
+        assert_eq!(told, [expected.as_bytes()], "after {cut} bytes");
+    }
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub struct Copies {
     by_statement: HashMap<u32, Vec<Copy>>,
     /// Numbers of copies that nobody will use any more.
     retired: Vec<u32>,
+    count: usize,
     bytes: usize,
     clock: u64,
     /// Which Parse its unnamed statement comes from; none if it has none.
@@ -57,6 +58,7 @@ impl Copies {
     /// A statement was prepared.
     pub fn insert(&mut self, number: u32, statement: &Rc<Statement>) {
         self.clock += 1;
+        self.count += 1;
         self.bytes += statement.size();
         let copy = Copy { number, description: None, used: self.clock, statement: Rc::clone(statement) };
         self.by_statement.entry(statement.id).or_default().push(copy);
@@ -69,6 +71,7 @@ impl Copies {
             let same = copy.number != number && copy.description.as_ref().is_some_and(|found| found == description);
             if same {
                 self.retired.push(copy.number);
+                self.count -= 1;
                 self.bytes -= copy.statement.size();
             }
             !same
@@ -88,6 +91,7 @@ impl Copies {
         self.by_statement.retain(|_, copies| {
             copies.retain(|copy| {
                 if copy.number == number {
+                    self.count -= 1;
                     self.bytes -= copy.statement.size();
                 }
                 copy.number != number
@@ -100,7 +104,7 @@ impl Copies {
     pub fn clear(&mut self) {
         self.by_statement.clear();
         self.retired.clear();
-        self.bytes = 0;
+        (self.count, self.bytes) = (0, 0);
         (self.spare, self.drop_spare, self.tools) = (false, false, false);
     }
 
@@ -171,7 +175,7 @@ impl Copies {
 
     /// How many there are, and the bytes of their texts.
     pub fn size(&self) -> (usize, usize) {
-        (self.by_statement.values().map(Vec::len).sum(), self.bytes)
+        (self.count, self.bytes)
     }
 }
 

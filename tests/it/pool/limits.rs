@@ -81,7 +81,7 @@ fn who_waits_longer_than_connection_timeout_is_told_why() {
     }
     assert!(begun.elapsed() >= Duration::from_secs(1));
     assert_eq!(pooler.count(|figures| &figures.timed_out), 3);
-    assert_eq!(pooler.count(|figures| &figures.waits.buckets[10]), 3, "over 1 s, up to 2.5 s");
+    assert_eq!(pooler.count(|figures| &figures.waits.buckets[13]), 3, "over 1 s, up to 2.5 s");
     assert_eq!(holder.value("SELECT 2"), "2");
     holder.goodbye();
     let mut next = Raw::log_in(pooler.port, &database.name, &[]).unwrap();

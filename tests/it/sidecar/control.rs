@@ -76,6 +76,31 @@ async fn health_and_metrics_count_what_clients_hold_and_wait_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_scrape_shows_statements_though_the_loop_sleeps() {
+    let database = guarded::database();
+    let mut options = Options::new(&database.url(), 1, 1);
+    options.settings["poolMode"] = "transaction".into();
+    let sidecar = options.start();
+    let client = Client::of(&sidecar, &database).await;
+    assert_eq!(sidecar.metric("weir_sidecar_statements").to_string(), "0");
+    let _statement = client.client.prepare("select 1").await.expect("it is SQL");
+    client.run("select 1").await.expect("there is a server connection");
+    for (name, wanted) in [
+        ("weir_sidecar_statements", 1),
+        ("weir_sidecar_statement_bytes", "select 1\0\0\0".len()),
+        ("weir_sidecar_prepared_statements", 1),
+        ("weir_sidecar_query_seconds_count", 2),
+        ("weir_sidecar_transaction_seconds_count", 2),
+    ] {
+        eventually(name, || match sidecar.metric(name).to_string() {
+            shown if shown == wanted.to_string() => Ok(()),
+            other => Err(other),
+        });
+    }
+    client.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn utilization_is_said_once_as_it_rises_and_once_as_it_falls() {
     let database = guarded::database();
     let sidecar = Options::new(&database.url(), 1, 2).start();

@@ -140,7 +140,7 @@ impl Pooler {
 
     /// Logins at PostgreSQL that failed, for whatever reason.
     pub fn login_failures(&self) -> u64 {
-        self.figures.login_failures.iter().map(|class| class.load(Ordering::Relaxed)).sum()
+        self.figures.login_failures.iter().map(|(_, count)| count.load(Ordering::Relaxed)).sum()
     }
 }
 
