@@ -125,7 +125,7 @@ type worker struct {
 }
 
 func (w *worker) work(queries int) {
-	for failures := 0; w.result.Queries < queries && failures < 5; {
+	for failures := 0; w.result.Queries < queries && failures < 100; {
 		w.once(&failures)
 	}
 	if w.session != nil {

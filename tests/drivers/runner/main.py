@@ -55,12 +55,16 @@ def main(environment):
     finally:
         postgres.stop()
     for setting, wrong, examples, log in failed:
-        print(f"\n{setting.title}: {'; '.join(wrong)}")
-        for example in examples:
-            print(f"  {example}")
+        print(f"\n{setting.title}:")
+        for text in dict.fromkeys(brief(text) for text in (*wrong, *examples)):
+            print(f"  {text}")
         print(f"  logs: {log}.*")
     print(f"\n{len(settings) - len(failed)} passed, {len(failed)} failed")
     return 1 if failed else 0
+
+
+def brief(text):
+    return " ".join(text.split())[:160]
 
 
 def one(kind, postgres, maximum, command, variables, log, seconds):

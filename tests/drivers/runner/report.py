@@ -36,7 +36,7 @@ def moved(result):
 
 
 HEADER = ("driver", "version", "setting", "queries", "wrong rows", "wrong settings", "errors", "moved", "features", "s")
-WIDTHS = (16, 9, 28, 8, 10, 14, 24, 6, 30, 5)
+WIDTHS = (18, 9, 31, 8, 10, 14, 24, 6, 30, 5)
 
 
 def line(cells):

@@ -35,6 +35,17 @@ ALL = (
     Setting("pgx4", "go", "default"),
     Setting("pgx4", "go", "statement_cache_mode=describe"),
     Setting("pgx4", "go", "statement_cache_capacity=0", riskiest=True, wrong_behind_pgbouncer=True),
+    Setting("psycopg", "python", "prepare_threshold=None"),
+    Setting("psycopg", "python", "prepare_threshold=0", riskiest=True, wrong_behind_pgbouncer=True),
+    Setting("psycopg", "python", "prepare_threshold=5"),
+    Setting("psycopg2", "python", "default"),
+    Setting("asyncpg", "python", "default"),
+    Setting("asyncpg", "python", "statement_cache_size=0"),
+    Setting("sqlalchemy-asyncpg", "python", "default"),
+    Setting("sqlalchemy-asyncpg", "python", "prepared_statement_cache_size=0"),
+    Setting("sqlalchemy-psycopg", "python", "default"),
+    Setting("django", "python", "default"),
+    Setting("django", "python", "server_side_binding"),
 )
 
 

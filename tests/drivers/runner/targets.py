@@ -103,7 +103,7 @@ def pgbouncer(postgres, database, maximum, directory, log):
         f"[databases]\n{database} = host=127.0.0.1 port={postgres.port} user={database} password=secret\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
         f"pool_mode = transaction\ndefault_pool_size = {maximum}\nmax_client_conn = 200\n"
-        "ignore_startup_parameters = extra_float_digits\nlog_connections = 0\nlog_disconnections = 0\n"
+        "ignore_startup_parameters = extra_float_digits, options\nlog_connections = 0\nlog_disconnections = 0\n"
     )
     file.chmod(0o644)
     command = [program, "-q", str(file)]
