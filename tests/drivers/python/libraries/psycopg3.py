@@ -20,7 +20,8 @@ class Session:
         return self.connection.execute(text, (question.id, question.value)).fetchall()
 
     async def execute(self, text):
-        self.connection.execute(text)
+        # Never by name: without tracking nobody would get through the set-up of a session.
+        self.connection.execute(text, prepare=False if text.startswith("set ") else None)
 
     def broken(self):
         return self.connection.broken or self.connection.closed
@@ -35,9 +36,10 @@ async def connect(run, client):
     if threshold == 5:
         parameters["options"] = f"-c TimeZone={client.zone}"
     connection = psycopg.connect(run.url, autocommit=True, prepare_threshold=threshold, **parameters)
+    session = Session(connection)
     if threshold != 5:
-        connection.execute(f"set TimeZone to '{client.zone}'")
-    return Session(connection)
+        await session.execute(f"set TimeZone to '{client.zone}'")
+    return session
 
 
 async def listen(run):
