@@ -69,12 +69,12 @@ def node():
     lock = [source / "package.json", source / "package-lock.json", source / "schema.prisma"]
     finish = once(place, *lock)
     # A program finds its modules beside itself.
-    for file in source.iterdir():
-        if file.is_file():
-            shutil.copy(file, place)
+    shutil.copytree(source, place, dirs_exist_ok=True)
     if finish:
         run("npm", "ci", "--ignore-scripts", directory=place)
-        run("npx", "--no-install", "prisma", "generate", "--schema", "schema.prisma", directory=place)
+        # The client is generated without the engine for migrations, which is downloaded where it is not named.
+        prisma = ("npx", "--no-install", "prisma", "generate", "--schema", "schema.prisma")
+        run(*prisma, directory=place, PRISMA_SCHEMA_ENGINE_BINARY=shutil.which("true"))
         finish()
     return ["node", place / "main.mjs"]
 

@@ -46,6 +46,13 @@ ALL = (
     Setting("sqlalchemy-psycopg", "python", "default"),
     Setting("django", "python", "default"),
     Setting("django", "python", "server_side_binding"),
+    Setting("pg", "node", "default"),
+    Setting("pg", "node", "named"),
+    Setting("postgres", "node", "default"),
+    Setting("postgres", "node", "prepare=false"),
+    Setting("prisma", "node", "adapter-pg"),
+    Setting("drizzle", "node", "node-postgres"),
+    Setting("drizzle", "node", "postgres-js"),
 )
 
 
