@@ -82,7 +82,7 @@ def node():
 def java():
     need("mvn", "apt-get install maven")
     place = TARGET / "java"
-    run("mvn", "-q", "-B", f"-Dplace={place}", "package", directory=HERE / "java")
+    run("mvn", "-q", "-B", f"-Dplace={place}", "process-classes", directory=HERE / "java")
     return ["java", "-cp", f"{place / 'classes'}:{place / 'libraries'}/*", "Main"]
 
 

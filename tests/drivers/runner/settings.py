@@ -53,6 +53,9 @@ ALL = (
     Setting("prisma", "node", "adapter-pg"),
     Setting("drizzle", "node", "node-postgres"),
     Setting("drizzle", "node", "postgres-js"),
+    Setting("pgjdbc", "java", "default", riskiest=True),
+    Setting("pgjdbc", "java", "prepareThreshold=0"),
+    Setting("pgjdbc", "java", "prepareThreshold=1"),
 )
 
 
