@@ -56,6 +56,13 @@ ALL = (
     Setting("pgjdbc", "java", "default", riskiest=True),
     Setting("pgjdbc", "java", "prepareThreshold=0"),
     Setting("pgjdbc", "java", "prepareThreshold=1"),
+    Setting("sqlx", "rust", "default"),
+    Setting("sqlx", "rust", "persistent(false)", riskiest=True, wrong_behind_pgbouncer=True),
+    Setting("sqlx", "rust", "statement-cache-capacity=0"),
+    Setting("tokio-postgres", "rust", "query"),
+    Setting("tokio-postgres", "rust", "prepare"),
+    Setting("tokio-postgres", "rust", "query_typed"),
+    Setting("diesel", "rust", "default"),
 )
 
 
