@@ -22,6 +22,7 @@ def main(environment):
     connections = int(environment.get("CONNECTIONS", "12"))
     maximum = int(environment.get("MAX", "4"))
     seed = int(environment.get("SEED", "1"))
+    pool_mode = environment.get("POOL_MODE", "transaction")
     if kind not in ("sidecar", "direct", "pgbouncer"):
         raise SystemExit(f"drivers: TARGET is {kind!r}, not sidecar, direct or pgbouncer")
     settings = chosen(environment.get("DRIVERS", ""))
@@ -35,7 +36,7 @@ def main(environment):
     failed = []
     postgres = Postgres()
     try:
-        print(f"{kind}, PostgreSQL {postgres.version()}, {connections} clients over {maximum}, seed {seed}", flush=True)
+        print(f"{kind} ({pool_mode}), PostgreSQL {postgres.version()}, {connections} clients over {maximum}, seed {seed}", flush=True)
         print(line(HEADER), flush=True)
         with open(TARGET / f"results-{kind}.jsonl", "w") as results:
             for setting in settings:
@@ -47,10 +48,10 @@ def main(environment):
                     "QUERIES": str(queries),
                     "SEED": str(seed),
                 }
-                result = one(kind, postgres, maximum, commands[setting.language], variables, log, 120 + queries // 200)
+                result = one(kind, pool_mode, postgres, maximum, commands[setting.language], variables, log, 120 + queries // 200)
                 print(row(setting, result), flush=True)
                 results.write(json.dumps({"driver": setting.driver, "setting": setting.name} | result) + "\n")
-                if wrong := failures(setting, result, kind, queries - queries % connections):
+                if wrong := failures(setting, result, kind, pool_mode, queries - queries % connections):
                     failed.append((setting, wrong, result.get("examples", []), log))
     finally:
         postgres.stop()
@@ -67,12 +68,12 @@ def brief(text):
     return " ".join(text.split())[:160]
 
 
-def one(kind, postgres, maximum, command, variables, log, seconds):
+def one(kind, pool_mode, postgres, maximum, command, variables, log, seconds):
     """Runs one program; what it printed, or how it failed."""
     database = postgres.database()
     started = time.monotonic()
     with open(f"{log}.pooler", "w") as pooler, open(f"{log}.program", "w") as said:
-        with target(kind, postgres, database, maximum, pooler) as url:
+        with target(kind, pool_mode, postgres, database, maximum, pooler) as url:
             result = program(command, variables | {"URL": url}, said, seconds)
     postgres.disconnect(database)
     return result | {"seconds": time.monotonic() - started}

@@ -15,7 +15,7 @@ PATIENCE = 30
 
 
 @contextlib.contextmanager
-def target(kind, postgres, database, maximum, log):
+def target(kind, pool_mode, postgres, database, maximum, log):
     """Yields the URL that the clients get. `log` is a file for what the pooler says."""
     if kind == "direct":
         yield url(database, postgres.port)
@@ -23,7 +23,7 @@ def target(kind, postgres, database, maximum, log):
     directory = temporary(kind)
     try:
         start = {"sidecar": sidecar, "pgbouncer": pgbouncer}[kind]
-        process, port = start(postgres, database, maximum, directory, log)
+        process, port = start(pool_mode, postgres, database, maximum, directory, log)
         try:
             yield url(database, port())
             if process.poll() is not None:
@@ -54,12 +54,12 @@ def until(what, process, log, ask):
     raise SystemExit(f"drivers: {what}: {log.name}")
 
 
-def sidecar(postgres, database, maximum, directory, log):
+def sidecar(pool_mode, postgres, database, maximum, directory, log):
     program = PROGRAMS / "weir-sidecar"
     if not program.exists():
         raise SystemExit(f"drivers: no {program}: make build")
     settings = {
-        "version": 1, "pool": "test/drivers", "generation": 1, "profile": "test", "poolMode": "transaction", "client": "none",
+        "version": 1, "pool": "test/drivers", "generation": 1, "profile": "test", "poolMode": pool_mode, "client": "none",
         "limits": {"min": 1, "max": maximum, "idleTimeout": "30s", "connectionTimeout": "30s", "maxLifetime": "30m"},
         "thresholds": {"warning": 80, "critical": 90},
     }  # fmt: skip
@@ -93,7 +93,7 @@ def sidecar(postgres, database, maximum, directory, log):
     return process, lambda: until("the sidecar does not start", process, log, listen)
 
 
-def pgbouncer(postgres, database, maximum, directory, log):
+def pgbouncer(pool_mode, postgres, database, maximum, directory, log):
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/sbin")
     if not program:
         raise SystemExit("drivers: pgbouncer is missing: apt-get install pgbouncer")
@@ -102,7 +102,7 @@ def pgbouncer(postgres, database, maximum, directory, log):
     file.write_text(
         f"[databases]\n{database} = host=127.0.0.1 port={postgres.port} user={database} password=secret\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
-        f"pool_mode = transaction\ndefault_pool_size = {maximum}\nmax_client_conn = 200\n"
+        f"pool_mode = {pool_mode}\ndefault_pool_size = {maximum}\nmax_client_conn = 200\n"
         "ignore_startup_parameters = extra_float_digits, options\nlog_connections = 0\nlog_disconnections = 0\n"
     )
     file.chmod(0o644)
