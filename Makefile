@@ -39,6 +39,13 @@ test-unit: ## The tests that need no cluster, in seconds
 test-model: ## Check the budget's argument on the code that keeps it (2 minutes)
 	cargo run --profile model -p weir-budget-model
 
+.PHONY: test-drivers
+test-drivers: $(if $(filter direct pgbouncer,$(TARGET)),,build) ## Compare every answer that real client libraries get (half an hour; DRIVERS=riskiest, QUERIES=100000)
+	@tests/cluster/install javac=default-jdk-headless mvn=maven /usr/include/postgresql/libpq-fe.h=libpq-dev \
+	  $(if $(filter pgbouncer,$(TARGET)),pgbouncer=pgbouncer) \
+	  $$(python3 -c 'import ensurepip' 2> /dev/null || echo ensurepip=python3-venv)
+	@tests/drivers/run
+
 .PHONY: test-long
 test-long: setup ## The tests that take long too
 	cargo test --all-targets -- --include-ignored
@@ -65,12 +72,14 @@ check: ## Type-check everything
 .PHONY: fmt
 fmt: ## Format the code
 	cargo fmt --all
-	gofmt -w tests/cluster
+	cargo fmt --manifest-path tests/drivers/rust/Cargo.toml
+	gofmt -w tests/cluster tests/drivers
 
 .PHONY: fmt-check
 fmt-check: ## Fail where the code is not formatted
 	cargo fmt --all --check
-	@test -z "$$(gofmt -l tests/cluster | tee /dev/stderr)"
+	cargo fmt --manifest-path tests/drivers/rust/Cargo.toml --check
+	@test -z "$$(gofmt -l tests/cluster tests/drivers | tee /dev/stderr)"
 
 .PHONY: lint
 lint: ## Lint, warnings as errors; the sidecar alone too, without the control plane
