@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::Loop;
 use super::peer::Gone;
-use crate::sidecar::charge::{Answer, Identity as Backend, identify_without_system};
+use crate::sidecar::charge::{Answer as Found, Identity as Backend, identify_without_system};
 use crate::sidecar::server::{Errand, Phase, Purpose, Reply, dress_again, query};
+use crate::sidecar::state::Answer;
 use crate::sidecar::wire::Parameters;
 
 const ERRAND_TIMEOUT: Duration = Duration::from_secs(30);
@@ -57,11 +58,14 @@ impl Loop {
 
     pub(super) fn identified(&mut self, j: usize, replies: &[Reply], again: bool) {
         let Some(server) = self.servers.get_mut(j) else { return };
-        let Some((reply, clothes)) = replies.split_first() else { return };
-        if let Some(last) = clothes.last()
-            && last.error.is_some()
-        {
-            server.dressed = None;
+        let Some((reply, others)) = replies.split_first() else { return };
+        if let Some((who, clothes)) = others.split_first() {
+            if let (None, Ok(found)) = (&who.error, Answer::parse(who.rows.iter().map(|row| &**row))) {
+                server.login = found.roles().clone();
+            }
+            if clothes.iter().any(|reply| reply.error.is_some()) {
+                server.dressed = None;
+            }
         }
         if let Some(error) = &reply.error {
             if error.code == *b"42501" && !again {
@@ -181,7 +185,7 @@ impl Loop {
         let Some(server) = self.servers.get_mut(j) else { return };
         if let (Some(look), [reply]) = (server.look.take(), replies)
             && reply.error.is_none()
-            && let Ok(answer) = Answer::parse(reply.rows.iter().map(|row| &**row))
+            && let Ok(answer) = Found::parse(reply.rows.iter().map(|row| &**row))
         {
             self.books.looked(&look, &answer, self.now);
             self.due_look();
