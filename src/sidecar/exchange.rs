@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use super::state::Hints;
 use super::statement::{Changes, Copies, Describing, Names, Texts};
-use super::wire::{Malformed, Parameters};
+use super::wire::{Malformed, Parameters, message};
 
 pub use owed::{About, Item, Owed, Queue};
 
@@ -244,8 +244,12 @@ impl Exchange {
         }
     }
 
-    /// A message of our own follows, sent to end the exchange of a client that is gone.
-    pub fn sync(&mut self) {
+    /// Appends what ends the exchange of a client that is gone: a Sync, and before it what fails. A batch without a Sync is rolled back
+    /// when its client is gone; a Sync of ours alone would commit it.
+    pub fn end(&mut self, out: &mut Vec<u8>) {
+        message(out, b'E', |out| out.extend_from_slice(b"weir/gone\0\0\0\0\0"));
+        message(out, b'S', |_| ());
+        self.ask(Owed::Execute);
         self.ask(Owed::Sync);
     }
 
@@ -273,7 +277,7 @@ pub enum Abandoned {
     Ready,
     /// A ReadyForQuery will come.
     Wait,
-    /// A Sync of ours brings it.
+    /// [`Exchange::end`] brings it.
     Sync,
     /// Nothing sure does.
     Close,

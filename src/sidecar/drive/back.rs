@@ -14,7 +14,7 @@ use crate::sidecar::pool::{self, Release};
 use crate::sidecar::server::{Phase, Purpose, discard, dress, query, report};
 use crate::sidecar::state::Pins;
 use crate::sidecar::statement::Names;
-use crate::sidecar::wire::{Fields, Parameters, fatal, message, next};
+use crate::sidecar::wire::{Fields, Parameters, fatal, next};
 
 /// How long a statement whose client has said goodbye may go on before it is cancelled.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,9 +47,8 @@ impl Loop {
             Abandoned::Wait => {}
             Abandoned::Sync => {
                 self.out.clear();
-                message(&mut self.out, b'S', |_| ());
                 let Some(server) = self.servers.get_mut(j) else { return };
-                server.exchange.sync();
+                server.exchange.end(&mut self.out);
                 if server.write(&self.epoll, &self.out, &mut self.cipher).is_err() {
                     return self.broken(j);
                 }
