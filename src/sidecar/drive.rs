@@ -7,7 +7,7 @@
 //! - Clients: `front` lets them in, `pair` finds them a server connection, `traffic` passes the bytes, `settle` decides whether they
 //!   keep it, `leave` lets them go.
 //! - Server connections: `open` connects, `login` logs in, `errands` runs our own statements, `back` has those without a client.
-//! - Beside these: `cancel` (cancel requests), `upkeep` (time, demand, commands, the end), `books` (charges and journal), `resolve`
+//! - Beside these: `timeouts` (queries and transactions that take too long), `cancel` (cancel requests), `upkeep` (time, demand, commands, the end), `books` (charges and journal), `resolve`
 //!   (addresses), `blame` (what is said when there is no server) and `peer` (one socket).
 
 mod back;
@@ -23,6 +23,7 @@ mod pair;
 mod peer;
 mod resolve;
 mod settle;
+mod timeouts;
 mod traffic;
 mod upkeep;
 
@@ -45,7 +46,7 @@ use self::peer::{BUFFER, Peer};
 use self::resolve::Resolver;
 use super::charge::{Attempt, Look};
 use super::client::{Identities, Identity, Key, Keys, Phase};
-use super::exchange::Exchange;
+use super::exchange::{Awaited, Exchange};
 use super::figures::{Commands, Figures, Request};
 use super::journal::Account;
 use super::pool::{Backoff, Queue, Release};
@@ -54,7 +55,7 @@ use super::state::{Hints, Pins, Roles};
 use super::statement::{Copies, Names, Texts};
 use super::target::Target;
 use super::tls::Transport;
-use super::wire::Parameters;
+use super::wire::{Parameters, Refusal};
 use crate::policy::limits::Limits;
 use crate::policy::settings::Verify;
 
@@ -168,7 +169,11 @@ struct Server {
     waits: bool,
     /// Must not be used again.
     stained: bool,
-    /// The login, and later when it became idle, lost its client, or was dismissed at work.
+    /// Who has to act next, with a client that is timed.
+    awaited: Awaited,
+    /// What its client is told, and nothing after that, once the message is over that it has a part of.
+    last_word: Option<Box<Refusal>>,
+    /// The login, and later when it became idle, another had to act, its client was lost, or it was dismissed at work.
     since: Instant,
     /// When its phase has lasted too long.
     deadline: Option<Instant>,

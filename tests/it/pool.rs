@@ -45,5 +45,7 @@ mod sessions;
 mod socket;
 #[path = "pool/statements.rs"]
 mod statements;
+#[path = "pool/timeouts.rs"]
+mod timeouts;
 #[path = "pool/waiting.rs"]
 mod waiting;

@@ -29,7 +29,7 @@ impl Loop {
     /// The client of server connection `j` is gone.
     pub(super) fn abandon(&mut self, j: usize, polite: bool) {
         let Some(server) = self.servers.get_mut(j) else { return };
-        server.client = None;
+        (server.client, server.last_word) = (None, None);
         self.attached -= 1;
         if !matches!(server.phase, Phase::Attached) {
             // Its start-up parameters are being set, and what follows that will find no client.
@@ -321,7 +321,7 @@ impl Loop {
             }
             // It has looked for as long as one more than may be is to be there.
             Phase::Idle => self.dismiss(j),
-            Phase::Attached => {}
+            Phase::Attached => self.client_overdue(j),
         }
     }
 

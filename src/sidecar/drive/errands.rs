@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Loop;
 use super::peer::Gone;
 use crate::sidecar::charge::{Answer as Found, Identity as Backend, identify_without_system};
+use crate::sidecar::exchange::Awaited;
 use crate::sidecar::server::{Errand, Phase, Purpose, Reply, dress_again, query};
 use crate::sidecar::state::Answer;
 use crate::sidecar::wire::Parameters;
@@ -23,7 +24,7 @@ impl Loop {
             // A Query has dropped it, or a Parse replaced it: by none that any client knows.
             server.copies.set_unnamed(Some(0));
         }
-        server.deadline = Some(self.now + ERRAND_TIMEOUT);
+        (server.awaited, server.deadline) = (Awaited::Nobody, Some(self.now + ERRAND_TIMEOUT));
         let sent = server.write(&self.epoll, &self.out, &mut self.cipher);
         self.due(self.now + ERRAND_TIMEOUT);
         if sent.is_err() {

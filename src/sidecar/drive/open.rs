@@ -14,7 +14,7 @@ use super::cancel::Canceling;
 use super::peer::{Gone, Peer};
 use super::resolve::{Address, Lookup};
 use super::{Loop, SERVER, Server};
-use crate::sidecar::exchange::Exchange;
+use crate::sidecar::exchange::{Awaited, Exchange};
 use crate::sidecar::pool::{self, Counts};
 use crate::sidecar::server::Phase;
 use crate::sidecar::state::{Hints, Pins, Roles};
@@ -135,6 +135,8 @@ impl Loop {
             asked: Hints::NONE,
             waits: false,
             stained: false,
+            awaited: Awaited::Nobody,
+            last_word: None,
             since: self.now,
             deadline: Some(deadline),
             retire: self.now + lifetime,

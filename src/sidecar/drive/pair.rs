@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Loop;
 use super::cancel::Canceling;
 use crate::sidecar::client::{Identity, Phase, corrections};
+use crate::sidecar::exchange::Awaited;
 use crate::sidecar::pool::Cause;
 use crate::sidecar::server::{self, Purpose, dress, query};
 use crate::sidecar::state::Pins;
@@ -112,7 +113,7 @@ impl Loop {
             client.phase = Phase::Attached(j);
             server.client = Some(i);
             server.phase = server::Phase::Attached;
-            server.deadline = None;
+            (server.awaited, server.deadline) = (Awaited::Nobody, None);
             server.bare = false;
             server.exchange.reset();
             server.pins = Pins::NONE;

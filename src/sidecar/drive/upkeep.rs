@@ -137,7 +137,8 @@ impl Loop {
                     self.resolver.resolved(&target, request, addresses);
                 }
                 Command::Limits(limits) => {
-                    self.limits = limits;
+                    let before = std::mem::replace(&mut self.limits, limits);
+                    self.time_again(&before);
                     self.books.limit(limits.max);
                     self.due(self.now);
                 }

@@ -34,6 +34,7 @@ impl Exchange {
                             self.confirm(&item, tracked.as_deref_mut());
                         }
                         self.status = *status;
+                        self.answered = self.answered.wrapping_add(1);
                         self.open = !self.queue.is_empty();
                     }
                     None if body == 1 => break,

@@ -1,5 +1,6 @@
 use super::*;
 use crate::policy::limits::Profile;
+use crate::sidecar::wire::fatal;
 use proptest::prelude::*;
 
 fn limits(min: u32, max: u32) -> Limits {
