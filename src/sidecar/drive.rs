@@ -132,7 +132,9 @@ struct Client {
     key: Key,
     /// Its prepared statements.
     names: Names,
-    /// When its phase began, where that is bounded.
+    /// Server connections that could not serve its present request.
+    tries: u8,
+    /// When its phase began, where that is bounded; attached, when its wait began.
     since: Instant,
 }
 

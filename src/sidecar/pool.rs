@@ -24,6 +24,9 @@ pub const LOGINS_AT_ONCE: u32 = 4;
 /// Cancel connections at the same time: beyond it they are refused, as PostgreSQL may drop them too.
 pub const CANCELS_AT_ONCE: usize = 64;
 
+/// Server connections that may fail one request before it was sent, through no fault of its client, before the client is told.
+pub const TRIES: u8 = 3;
+
 /// Clients at the same time that are on their way to be told that there are too many.
 pub const REFUSED_AT_ONCE: usize = 32;
 

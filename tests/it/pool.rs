@@ -13,6 +13,8 @@ mod raw;
 #[expect(dead_code, reason = "shared with other test binaries")]
 mod servers;
 
+#[path = "pool/attach.rs"]
+mod attach;
 #[path = "pool/cancel.rs"]
 mod cancel;
 #[path = "pool/chaos.rs"]

@@ -11,7 +11,7 @@ use crate::policy::settings::Verify;
 use crate::sidecar::client::Phase as Client;
 use crate::sidecar::exchange::{Abandoned, Tracked};
 use crate::sidecar::pool::{self, Release};
-use crate::sidecar::server::{Phase, Purpose, discard, dress, query, report};
+use crate::sidecar::server::{Phase, Purpose, calm, discard, dress, query, report};
 use crate::sidecar::state::Pins;
 use crate::sidecar::statement::Names;
 use crate::sidecar::wire::{Fields, Parameters, fatal, next};
@@ -63,6 +63,13 @@ impl Loop {
         }
         if self.servers.get(j).is_some_and(|server| server.peer.readable) {
             self.pump_server(j);
+        }
+    }
+
+    /// Takes the client off server connection `j`, and nothing else.
+    pub(super) fn detach(&mut self, j: usize) {
+        if self.servers.get_mut(j).is_some_and(|server| server.client.take().is_some()) {
+            self.attached -= 1;
         }
     }
 
@@ -137,6 +144,12 @@ impl Loop {
         let Some(server) = self.servers.get_mut(j) else { return };
         if self.books.only_looks(server.attempt) {
             return self.rest_aside(j);
+        }
+        if let Some(worn) = server.dressed.as_ref().filter(|worn| worn.ends_idle) {
+            self.out.clear();
+            let rest = calm(&worn.parameters, &mut self.out);
+            server.dressed = Some(self.identities.of(rest));
+            return self.send_errand(j, 1, Purpose::Calm);
         }
         (server.phase, server.since, server.deadline) = (Phase::Idle, self.now, None);
         let close = pool::closes_at(&self.limits, open, server.since, server.retire);
@@ -275,7 +288,10 @@ impl Loop {
             self.open -= 1;
             self.idle.retain(|idle| *idle != j);
         }
-        let untouched = matches!(server.phase, Phase::Busy(_, Purpose::Dress));
+        let untouched = match &server.phase {
+            Phase::Busy(errand, Purpose::Dress) => Some(errand.last_error().cloned()),
+            _ => None,
+        };
         let attempt = server.attempt;
         match how {
             Gone::End => self.books.eof(attempt),
@@ -286,13 +302,18 @@ impl Loop {
         self.restless = true;
         let Some(i) = client else { return };
         self.attached -= 1;
-        if let Some(client) = self.clients.get_mut(i) {
-            client.phase = Client::Idle;
-            if untouched {
-                // Its request is still in its socket, so another connection can have it.
-                self.again.push(client.peer.token);
-            } else {
-                self.part(i);
+        match untouched {
+            Some(last) => {
+                let ended = || {
+                    fatal(*b"08006", "PostgreSQL ended the server connection before the start-up parameters were set")
+                };
+                self.wait_again(i, &last.unwrap_or_else(ended));
+            }
+            None => {
+                if let Some(client) = self.clients.get_mut(i) {
+                    client.phase = Client::Idle;
+                    self.part(i);
+                }
             }
         }
     }
@@ -310,11 +331,19 @@ impl Loop {
             }
             Phase::Draining => self.cancel_again(j, Some(DRAIN_TIMEOUT)),
             Phase::Closing => self.cancel_again(j, None),
-            Phase::Busy(..) => {
+            Phase::Busy(_, purpose) => {
                 let client = server.client;
                 self.cancel(j);
+                let refusal = fatal(*b"08006", "PostgreSQL did not set the start-up parameters in time");
+                if purpose == Purpose::Dress {
+                    self.detach(j);
+                    self.dismiss(j);
+                    if let Some(i) = client {
+                        self.wait_again(i, &refusal);
+                    }
+                    return;
+                }
                 if let Some(i) = client {
-                    let refusal = fatal(*b"08006", "PostgreSQL did not set the start-up parameters in time");
                     self.refuse(i, &refusal);
                 }
                 self.dismiss(j);

@@ -52,6 +52,8 @@ impl Loop {
             Purpose::DressAgain => self.dressed(j, &replies, true),
             Purpose::Ask => self.answered(j, &replies),
             Purpose::Reset => self.was_reset(j, &replies),
+            Purpose::Calm if replies.iter().any(|reply| reply.error.is_some()) => self.dismiss(j),
+            Purpose::Calm => self.rest(j),
             Purpose::Look => self.looked(j, &replies),
         }
         Ok(false)
@@ -106,6 +108,12 @@ impl Loop {
                 }
                 self.correct(i, j);
                 self.pump_client(i);
+            }
+            Some(error) if error.is_the_servers() && !again => {
+                // Perhaps of what its last client has set.
+                self.detach(j);
+                self.dismiss(j);
+                self.wait_again(i, &error);
             }
             Some(error) => {
                 // The statement had no effect; a RESET ALL before it had.

@@ -65,6 +65,7 @@ impl Loop {
             told: None,
             key: Key::default(),
             names: Names::default(),
+            tries: 0,
             since,
         });
         self.transient += 1;

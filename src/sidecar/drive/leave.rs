@@ -93,7 +93,9 @@ impl Loop {
                 self.greeting.leave();
             }
             Phase::Waiting(_) => {
-                self.figures.waits.record(self.now - client.since);
+                if client.tries == 0 {
+                    self.figures.waits.record(self.now - client.since);
+                }
                 self.queue.leave();
             }
             Phase::Attached(j) => {

@@ -2,21 +2,23 @@
 
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::Instant;
 
 use super::Loop;
 use super::cancel::Canceling;
 use crate::sidecar::client::{Identity, Phase, corrections};
 use crate::sidecar::exchange::Awaited;
-use crate::sidecar::pool::Cause;
+use crate::sidecar::pool::{Cause, TRIES};
 use crate::sidecar::server::{self, Purpose, dress, query};
 use crate::sidecar::state::Pins;
+use crate::sidecar::wire::Refusal;
 
 impl Loop {
     /// A client without a server connection has sent something.
     pub(super) fn want(&mut self, i: usize) {
         let fits = if self.queue.is_empty() { self.fitting(i) } else { None };
         let Some(client) = self.clients.get_mut(i) else { return };
+        client.tries = 0;
         if let Some((j, true)) = fits {
             let Ok(n) = client.peer.read(&mut self.buffer) else { return self.close(i, false) };
             match self.buffer.get(..n).unwrap_or_default() {
@@ -31,7 +33,7 @@ impl Loop {
                     }
                 }
                 _ => {
-                    self.attach(i, j, Duration::ZERO);
+                    self.attach(i, j, self.now);
                     self.correct(i, j);
                     if self.forward(i, j, n) {
                         self.pump_client(i);
@@ -45,7 +47,7 @@ impl Loop {
             Ok(n) if n > 0 && first.first() == Some(&b'X') => self.close(i, true),
             Ok(5) => match fits {
                 Some((j, _)) => {
-                    self.attach(i, j, Duration::ZERO);
+                    self.attach(i, j, self.now);
                     self.prepare(i, j);
                 }
                 None => self.enqueue(i),
@@ -84,6 +86,25 @@ impl Loop {
         self.still_there(i);
     }
 
+    /// Client `i` had a server connection that failed before anything was sent on it, for the reason `why`, which is none of the
+    /// client's: its request is still in its socket, and it is the first again.
+    pub(super) fn wait_again(&mut self, i: usize, why: &Refusal) {
+        let Some(client) = self.clients.get_mut(i) else { return };
+        client.phase = Phase::Idle;
+        client.tries += 1;
+        tracing::info!(
+            code = why.code(),
+            tries = client.tries,
+            "a server connection failed before its client was served"
+        );
+        if client.tries >= TRIES {
+            return self.refuse(i, why);
+        }
+        client.phase = Phase::Waiting(self.queue.rejoin(i, client.since));
+        self.restless = true;
+        self.still_there(i);
+    }
+
     /// Why waiting is no use: no server connection exists, and the last login failed for good.
     fn hopeless(&self) -> Option<Cause> {
         let cause = self.backoff.cause().filter(|cause| !cause.passing)?;
@@ -101,16 +122,16 @@ impl Loop {
                 client.phase = Phase::Idle;
             }
             let Some((j, _)) = self.fitting(i) else { return };
-            self.attach(i, j, self.now - waiter.since);
+            self.attach(i, j, waiter.since);
             self.prepare(i, j);
         }
     }
 
-    /// Client `i` gets server connection `j`, which nobody uses.
-    pub(super) fn attach(&mut self, i: usize, j: usize, waited: Duration) {
+    /// Client `i`, which has waited since `since`, gets server connection `j`, which nobody uses.
+    pub(super) fn attach(&mut self, i: usize, j: usize, since: Instant) {
         self.idle.retain(|idle| *idle != j);
         if let (Some(client), Some(server)) = (self.clients.get_mut(i), self.servers.get_mut(j)) {
-            client.phase = Phase::Attached(j);
+            (client.phase, client.since) = (Phase::Attached(j), since);
             server.client = Some(i);
             server.phase = server::Phase::Attached;
             (server.awaited, server.deadline) = (Awaited::Nobody, None);
@@ -118,8 +139,10 @@ impl Loop {
             server.exchange.reset();
             server.pins = Pins::NONE;
             self.attached += 1;
-            self.figures.acquired.fetch_add(1, Relaxed);
-            self.figures.waits.record(waited);
+            if client.tries == 0 {
+                self.figures.acquired.fetch_add(1, Relaxed);
+                self.figures.waits.record(self.now - since);
+            }
         }
     }
 

@@ -44,6 +44,14 @@ impl Queue {
         self.tickets
     }
 
+    /// Puts a client before all others, which has waited since `since` and got a server connection that could not serve it.
+    pub fn rejoin(&mut self, client: usize, since: Instant) -> u32 {
+        self.tickets = self.tickets.wrapping_add(1);
+        self.waiters.push_front(Waiter { client, ticket: self.tickets, since, ahead: 0 });
+        self.waiting += 1;
+        self.tickets
+    }
+
     /// A client that waited is gone; its mark is told by its ticket.
     pub fn leave(&mut self) {
         self.waiting = self.waiting.saturating_sub(1);

@@ -43,7 +43,7 @@ proptest! {
     }
 
     #[test]
-    fn the_queue_keeps_its_order_and_its_count(steps in proptest::collection::vec(0_u8..4, 0..200)) {
+    fn the_queue_keeps_its_order_and_its_count(steps in proptest::collection::vec(0_u8..6, 0..200)) {
         let now = Instant::now();
         let mut queue = Queue::default();
         // Tickets by client, as the table of clients would hold them.
@@ -57,6 +57,10 @@ proptest! {
                 2 if !model.is_empty() => {
                     model.remove(client % model.len());
                     queue.leave();
+                }
+                3 => {
+                    let ticket = queue.rejoin(client, now);
+                    model.insert(0, (client, ticket));
                 }
                 _ => {
                     let waiter = queue.pop(|client, ticket| model.contains(&(client, ticket)));

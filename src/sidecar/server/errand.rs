@@ -71,6 +71,11 @@ impl Errand {
         (self.left == 0 && self.status == b'I').then(|| std::mem::take(&mut self.replies))
     }
 
+    /// The last error, of a statement whose ReadyForQuery has not come.
+    pub fn last_error(&self) -> Option<&Refusal> {
+        self.reply.error.as_ref()
+    }
+
     fn row(&mut self, body: &[u8]) -> Result<(), Malformed> {
         self.bytes += body.len();
         if self.bytes > ROWS_MAX {

@@ -107,6 +107,13 @@ impl Refusal {
         Self { code, message: text(b'M').unwrap_or_default(), detail: text(b'D'), hint: text(b'H') }
     }
 
+    /// Whether a statement of ours failed for reasons of the server connection or the server, not for what it said: connection
+    /// exceptions, insufficient resources, operator intervention (cancelled or timed out, shutdown), system errors, and a lock that was
+    /// not to be had (`lock_not_available`).
+    pub fn is_the_servers(&self) -> bool {
+        matches!(&self.code, [b'0', b'8', ..] | [b'5', b'3' | b'7' | b'8', ..] | b"55P03")
+    }
+
     /// The SQLSTATE as text.
     pub fn code(&self) -> String {
         self.code.iter().map(|byte| char::from(*byte)).collect()
@@ -151,6 +158,16 @@ mod tests {
         assert_eq!(error.kind, b'E');
         assert_eq!(Fields::new(error.body).get(b'V'), Some(&b"FATAL"[..]));
         assert_eq!(Refusal::from_server(error.body), refusal);
+    }
+
+    #[test]
+    fn a_refused_value_is_not_the_servers_fault() {
+        for code in [b"57014", b"57P01", b"57P05", b"53200", b"08006", b"58030", b"55P03"] {
+            assert!(fatal(*code, "").is_the_servers(), "{code:?}");
+        }
+        for code in [b"42704", b"22023", b"42501", b"55000", b"28000", b"XX000"] {
+            assert!(!fatal(*code, "").is_the_servers(), "{code:?}");
+        }
     }
 
     proptest! {
