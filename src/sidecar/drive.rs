@@ -5,7 +5,7 @@
 //! It takes no lock and resolves no name: the control thread does that ([`super::figures`]).
 //!
 //! - Clients: `front` lets them in, `pair` finds them a server connection, `traffic` passes the bytes, `settle` decides whether they
-//!   keep it, `leave` lets them go.
+//!   keep it, `notice` tells those who wait for long, `leave` lets them go.
 //! - Server connections: `open` connects, `login` logs in, `errands` runs our own statements, `back` has those without a client.
 //! - Beside these: `timeouts` (queries and transactions that take too long), `cancel` (cancel requests), `upkeep` (time, demand, commands, the end), `books` (charges and journal), `resolve`
 //!   (addresses), `blame` (what is said when there is no server) and `peer` (one socket).
@@ -18,6 +18,7 @@ mod errands;
 mod front;
 mod leave;
 mod login;
+mod notice;
 mod open;
 mod pair;
 mod peer;
@@ -134,6 +135,8 @@ struct Client {
     names: Names,
     /// Server connections that could not serve its present request.
     tries: u8,
+    /// It was told that its present request waits.
+    noticed: bool,
     /// When its phase began, where that is bounded; attached, when its wait began.
     since: Instant,
 }

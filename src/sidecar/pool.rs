@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 pub use backoff::{Backoff, Cause};
 pub use queue::{Queue, Waiter};
-pub use told::{crowded, query_too_long, timed_out, transaction_too_idle};
+pub use told::{Holds, crowded, holds, query_too_long, still_waiting, timed_out, transaction_too_idle};
 
 use super::exchange::Exchange;
 use crate::policy::limits::Limits;

@@ -66,6 +66,7 @@ impl Loop {
             key: Key::default(),
             names: Names::default(),
             tries: 0,
+            noticed: false,
             since,
         });
         self.transient += 1;

@@ -18,7 +18,7 @@ impl Loop {
     pub(super) fn want(&mut self, i: usize) {
         let fits = if self.queue.is_empty() { self.fitting(i) } else { None };
         let Some(client) = self.clients.get_mut(i) else { return };
-        client.tries = 0;
+        (client.tries, client.noticed) = (0, false);
         if let Some((j, true)) = fits {
             let Ok(n) = client.peer.read(&mut self.buffer) else { return self.close(i, false) };
             match self.buffer.get(..n).unwrap_or_default() {

@@ -1,8 +1,8 @@
-//! What clients are told that the pool sends away.
+//! What clients are told that the pool sends away, or lets wait.
 
 use std::time::Duration;
 
-use super::Cause;
+use super::{Cause, Counts};
 use crate::policy::duration;
 use crate::policy::limits::Limits;
 use crate::sidecar::wire::{Refusal, fatal};
@@ -30,6 +30,51 @@ pub fn timed_out(limits: &Limits, ahead: u32, waited: Duration, cause: Option<&C
             "Raise spec.limits.max of the ConnectionPool if PostgreSQL can serve more, spec.limits.connectionTimeout to wait longer, \
              or let the application hold connections for a shorter time.",
         )
+}
+
+/// What keeps the pool from serving all who wait.
+#[derive(Clone, Copy, Debug)]
+pub enum Holds<'a> {
+    /// The limit of this instance.
+    Max,
+    /// Logins fail.
+    Login(&'a Cause),
+    /// A server connection is on its way.
+    Opening,
+    /// As much is charged as may be.
+    Charge,
+}
+
+/// What holds with these counts, where the last login failed for `cause`.
+pub fn holds<'a>(limits: &Limits, counts: Counts, cause: Option<&'a Cause>) -> Holds<'a> {
+    match cause {
+        _ if counts.open >= limits.max => Holds::Max,
+        Some(cause) => Holds::Login(cause),
+        None if counts.opening > 0 => Holds::Opening,
+        None => Holds::Charge,
+    }
+}
+
+/// The notice for a client that waits for long, with `ahead` others before it.
+pub fn still_waiting(limits: &Limits, ahead: u32, waited: Duration, holds: Holds<'_>) -> Refusal {
+    let clients = if ahead == 1 { "client" } else { "clients" };
+    let detail = match holds {
+        Holds::Max => {
+            format!("All {} server connections that spec.limits.max allows this instance are in use.", limits.max)
+        }
+        // Not its message, which may be in any encoding.
+        Holds::Login(cause) => format!("The last login at PostgreSQL failed with SQLSTATE {}.", cause.refusal.code()),
+        Holds::Opening => "A server connection is being opened.".to_owned(),
+        Holds::Charge => "No more may be opened: this instance's share of spec.budget.maxConnections is used up, or connections whose end \
+                          PostgreSQL has not shown yet count against spec.limits.max."
+            .to_owned(),
+    };
+    let millis = duration::millis(waited);
+    let message = format!("waiting for a server connection for {millis} ms, with {ahead} {clients} ahead in the queue");
+    fatal(*b"00000", message).detail(detail).hint(format!(
+        "The wait ends with an error after the pool's connectionTimeout ({}).",
+        duration::format(limits.connection_timeout)
+    ))
 }
 
 /// What a client is told on whose query PostgreSQL has worked for queryTimeout.

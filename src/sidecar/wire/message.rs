@@ -121,14 +121,23 @@ impl Refusal {
 
     /// Appends the ErrorResponse.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        message(out, b'E', |out| {
+        self.put(out, b'E', b"FATAL");
+    }
+
+    /// Appends the same as a NoticeResponse of severity NOTICE: the client is not sent away.
+    pub fn notify(&self, out: &mut Vec<u8>) {
+        self.put(out, b'N', b"NOTICE");
+    }
+
+    fn put(&self, out: &mut Vec<u8>, kind: u8, severity: &[u8]) {
+        message(out, kind, |out| {
             let mut field = |kind, text: &[u8]| {
                 out.push(kind);
                 out.extend(text.iter().filter(|byte| **byte != 0));
                 out.push(0);
             };
-            field(b'S', b"FATAL");
-            field(b'V', b"FATAL");
+            field(b'S', severity);
+            field(b'V', severity);
             field(b'C', &self.code);
             field(b'M', self.message.as_bytes());
             if let Some(detail) = &self.detail {
@@ -158,6 +167,10 @@ mod tests {
         assert_eq!(error.kind, b'E');
         assert_eq!(Fields::new(error.body).get(b'V'), Some(&b"FATAL"[..]));
         assert_eq!(Refusal::from_server(error.body), refusal);
+        out.clear();
+        refusal.notify(&mut out);
+        let notice = next(&mut &*out, 1000).unwrap().unwrap();
+        assert_eq!((notice.kind, Fields::new(notice.body).get(b'S')), (b'N', Some(&b"NOTICE"[..])));
     }
 
     #[test]
