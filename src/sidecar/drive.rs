@@ -5,9 +5,9 @@
 //! It takes no lock and resolves no name: the control thread does that ([`super::figures`]).
 //!
 //! - Clients: `front` lets them in, `pair` finds them a server connection, `traffic` passes the bytes, `settle` decides whether they
-//!   keep it, `leave` lets them go.
+//!   keep it, `notice` tells those who wait for long, `leave` lets them go.
 //! - Server connections: `open` connects, `login` logs in, `errands` runs our own statements, `back` has those without a client.
-//! - Beside these: `cancel` (cancel requests), `upkeep` (time, demand, commands, the end), `books` (charges and journal), `resolve`
+//! - Beside these: `timeouts` (queries and transactions that take too long), `cancel` (cancel requests), `upkeep` (time, demand, commands, the end), `books` (charges and journal), `resolve`
 //!   (addresses), `blame` (what is said when there is no server) and `peer` (one socket).
 
 mod back;
@@ -18,11 +18,13 @@ mod errands;
 mod front;
 mod leave;
 mod login;
+mod notice;
 mod open;
 mod pair;
 mod peer;
 mod resolve;
 mod settle;
+mod timeouts;
 mod traffic;
 mod upkeep;
 
@@ -45,7 +47,7 @@ use self::peer::{BUFFER, Peer};
 use self::resolve::Resolver;
 use super::charge::{Attempt, Look};
 use super::client::{Identities, Identity, Key, Keys, Phase};
-use super::exchange::Exchange;
+use super::exchange::{Awaited, Exchange};
 use super::figures::{Commands, Figures, Request, Tenure};
 use super::journal::Account;
 use super::login::Offer;
@@ -55,7 +57,7 @@ use super::state::{Hints, Pins, Roles};
 use super::statement::{Copies, Names, Texts};
 use super::target::Target;
 use super::tls::Transport;
-use super::wire::{Parameters, Version};
+use super::wire::{Parameters, Refusal, Version};
 use crate::policy::limits::Limits;
 use crate::policy::settings::Verify;
 
@@ -134,7 +136,11 @@ struct Client {
     names: Names,
     /// What it speaks, from the login on.
     version: Version,
-    /// When its phase began, where that is bounded.
+    /// Server connections that could not serve its present request.
+    tries: u8,
+    /// It was told that its present request waits.
+    noticed: bool,
+    /// When its phase began, where that is bounded; attached, when its wait began.
     since: Instant,
 }
 
@@ -172,7 +178,11 @@ struct Server {
     tenure: Tenure,
     /// Must not be used again.
     stained: bool,
-    /// The login, and later when it became idle, lost its client, or was dismissed at work.
+    /// Who has to act next, with a client that is timed.
+    awaited: Awaited,
+    /// What its client is told, and nothing after that, once the message is over that it has a part of.
+    last_word: Option<Box<Refusal>>,
+    /// The login, and later when it became idle, another had to act, its client was lost, or it was dismissed at work.
     since: Instant,
     /// When its phase has lasted too long.
     deadline: Option<Instant>,

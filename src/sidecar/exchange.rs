@@ -15,7 +15,7 @@ use std::rc::Rc;
 use super::fault::{Fault, planted};
 use super::state::Hints;
 use super::statement::{Changes, Copies, Describing, Names, Texts};
-use super::wire::{Malformed, Parameters};
+use super::wire::{Malformed, Parameters, message};
 
 pub use owed::{About, Item, Owed, Queue};
 
@@ -138,6 +138,8 @@ pub struct Exchange {
     lost: bool,
     /// Transaction status of the last ReadyForQuery: `I`, `T` or `E`.
     status: u8,
+    /// ReadyForQuery messages that have come.
+    answered: u32,
 }
 
 impl Default for Exchange {
@@ -163,6 +165,7 @@ impl Default for Exchange {
             mixed: false,
             lost: false,
             status: b'I',
+            answered: 0,
         }
     }
 }
@@ -230,6 +233,24 @@ impl Exchange {
         self.to_client as usize
     }
 
+    /// Whether a part of a message was passed on to the client: nothing else may come before the rest.
+    pub fn midway(&self) -> bool {
+        self.to_client > 0 && !self.swallowing
+    }
+
+    /// Who has to act next.
+    pub fn awaits(&self) -> Awaited {
+        // What the client has begun to send, the server does not work on yet.
+        let begun = usize::from(self.to_server > 0);
+        if self.queue.len() > begun && !self.queue.copying() {
+            Awaited::Server(self.answered)
+        } else if self.status == b'I' && !self.open {
+            Awaited::Nobody
+        } else {
+            Awaited::Client
+        }
+    }
+
     /// Whether a Query came into a batch that had executed something and had no Sync yet. PostgreSQL 18 leaves the batch's
     /// transaction open then, though ReadyForQuery says `I` at the Sync: it keeps its locks, and the next statement, whoever sends it,
     /// ends it with an error (`StartTransactionCommand: unexpected state STARTED`). Seen with 18.4; 12 to 17 end it at the Query.
@@ -261,8 +282,12 @@ impl Exchange {
         }
     }
 
-    /// A message of our own follows, sent to end the exchange of a client that is gone.
-    pub fn sync(&mut self) {
+    /// Appends what ends the exchange of a client that is gone: a Sync, and before it what fails. A batch without a Sync is rolled back
+    /// when its client is gone; a Sync of ours alone would commit it.
+    pub fn end(&mut self, out: &mut Vec<u8>) {
+        message(out, b'E', |out| out.extend_from_slice(b"weir/gone\0\0\0\0\0"));
+        message(out, b'S', |_| ());
+        self.ask(Owed::Execute);
         self.ask(Owed::Sync);
     }
 
@@ -277,6 +302,18 @@ impl Exchange {
     }
 }
 
+/// Who has to act next in an exchange.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Awaited {
+    /// The server could serve someone else.
+    #[default]
+    Nobody,
+    /// The server owes an answer, after so many ReadyForQuery.
+    Server(u32),
+    /// The client has left a transaction open, a batch without its Sync included, or copies in, or is in the middle of a message.
+    Client,
+}
+
 /// What is to be done with a server connection whose client is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Abandoned {
@@ -284,7 +321,7 @@ pub enum Abandoned {
     Ready,
     /// A ReadyForQuery will come.
     Wait,
-    /// A Sync of ours brings it.
+    /// [`Exchange::end`] brings it.
     Sync,
     /// Nothing sure does.
     Close,

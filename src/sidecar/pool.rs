@@ -6,15 +6,15 @@
 
 mod backoff;
 mod queue;
+mod told;
 
 use std::time::{Duration, Instant};
 
 pub use backoff::{Backoff, Cause};
 pub use queue::{Queue, Waiter};
+pub use told::{Holds, crowded, holds, query_too_long, still_waiting, timed_out, transaction_too_idle};
 
 use super::exchange::Exchange;
-use super::wire::{Refusal, fatal};
-use crate::policy::duration;
 use crate::policy::limits::Limits;
 use crate::policy::settings::PoolMode;
 
@@ -23,6 +23,9 @@ pub const LOGINS_AT_ONCE: u32 = 4;
 
 /// Cancel connections at the same time: beyond it they are refused, as PostgreSQL may drop them too.
 pub const CANCELS_AT_ONCE: usize = 64;
+
+/// Server connections that may fail one request before it was sent, through no fault of its client, before the client is told.
+pub const TRIES: u8 = 3;
 
 /// Clients at the same time that are on their way to be told that there are too many.
 pub const REFUSED_AT_ONCE: usize = 32;
@@ -109,31 +112,6 @@ pub fn lifetime(limits: &Limits, random: u32) -> Duration {
 pub fn clients(limits: &Limits, descriptors: usize) -> usize {
     let others = RESERVED.saturating_add(limits.max as usize);
     descriptors - others.min(descriptors / 2)
-}
-
-/// What a client is told that is one too many.
-pub fn crowded(clients: usize, descriptors: usize) -> Refusal {
-    fatal(*b"53300", format!("too many clients: {clients} are connected to this instance of the pool"))
-        .detail(format!("Its container may have {descriptors} files open."))
-        .hint("Let the application open fewer connections, or raise the limit of open files of the node's container runtime.")
-}
-
-/// What a client is told that waited too long: `ahead` others stood before it when it came.
-pub fn timed_out(limits: &Limits, ahead: u32, waited: Duration, cause: Option<&Cause>) -> Refusal {
-    let waited = format!("waited {} ms", duration::millis(waited));
-    if let Some(cause) = cause {
-        let message = format!("{}; {waited} for a server connection", cause.refusal.message);
-        return Refusal { message, ..cause.refusal.clone() };
-    }
-    fatal(*b"53300", format!("no server connection became free: {waited}, the pool's connectionTimeout"))
-        .detail(format!(
-            "All {} server connections of this instance were in use, and {} clients were ahead in the queue.",
-            limits.max, ahead
-        ))
-        .hint(
-            "Raise spec.limits.max of the ConnectionPool if PostgreSQL can serve more, spec.limits.connectionTimeout to wait longer, \
-             or let the application hold connections for a shorter time.",
-        )
 }
 
 #[cfg(test)]

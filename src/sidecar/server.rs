@@ -12,7 +12,7 @@ use super::tls::Negotiation;
 
 pub use errand::{Errand, Reply, report};
 pub use tools::{ask, make_tools};
-pub use wardrobe::{discard, dress, dress_again, query};
+pub use wardrobe::{calm, discard, dress, dress_again, query};
 
 /// Where a server connection is.
 #[derive(Debug)]
@@ -53,6 +53,8 @@ pub enum Purpose {
     Ask,
     /// Everything that a client left is thrown away.
     Reset,
+    /// What its last client has set would end it while nobody uses it: that is reset.
+    Calm,
     /// Which of our lost backends are still there?
     Look,
 }

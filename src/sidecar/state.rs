@@ -21,7 +21,7 @@ mod tag;
 mod text;
 
 pub use answer::{Answer, AnswerError, Roles};
-pub use ask::{Ask, SQL};
+pub use ask::{Ask, SQL, WHO};
 pub use hints::Hints;
 pub use pins::{Pin, Pins};
 pub use settings::{parse_settings, settle};

@@ -15,6 +15,8 @@ mod servers;
 
 #[path = "pool/asking.rs"]
 mod asking;
+#[path = "pool/attach.rs"]
+mod attach;
 #[path = "pool/cancel.rs"]
 mod cancel;
 #[path = "pool/chaos.rs"]
@@ -51,5 +53,7 @@ mod sessions;
 mod socket;
 #[path = "pool/statements.rs"]
 mod statements;
+#[path = "pool/timeouts.rs"]
+mod timeouts;
 #[path = "pool/waiting.rs"]
 mod waiting;

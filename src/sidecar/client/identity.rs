@@ -15,6 +15,8 @@ pub struct Identity {
     pub parameters: Parameters,
     /// Those of them that parsing a statement depends on; equal ones are one `Rc`.
     pub parsing: Rc<Parameters>,
+    /// Among them is one by which PostgreSQL ends a connection that nobody uses.
+    pub ends_idle: bool,
 }
 
 /// All identities in use, and what a client that logs in now is told.
@@ -60,7 +62,8 @@ impl Identities {
         let parsing = parse_settings(&parameters);
         let same = self.known.iter().find(|known| *known.identity.parsing == parsing);
         let parsing = same.map_or_else(|| Rc::new(parsing), |known| Rc::clone(&known.identity.parsing));
-        let identity = Rc::new(Identity { parameters, parsing });
+        let ends_idle = parameters.get(b"idle_session_timeout").is_some_and(|value| value != b"0");
+        let identity = Rc::new(Identity { parameters, parsing, ends_idle });
         self.known.push(Known { identity: Rc::clone(&identity), report: None });
         identity
     }

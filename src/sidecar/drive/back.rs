@@ -12,10 +12,10 @@ use crate::sidecar::client::Phase as Client;
 use crate::sidecar::exchange::{Abandoned, Event, Tracked};
 use crate::sidecar::fault::{Fault, planted};
 use crate::sidecar::pool::{self, Release};
-use crate::sidecar::server::{Phase, Purpose, discard, dress, query, report};
+use crate::sidecar::server::{Phase, Purpose, calm, discard, dress, query, report};
 use crate::sidecar::state::Pins;
 use crate::sidecar::statement::Names;
-use crate::sidecar::wire::{Fields, Parameters, fatal, message, next};
+use crate::sidecar::wire::{Fields, Parameters, fatal, next};
 
 /// How long a statement whose client has said goodbye may go on before it is cancelled.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,7 +30,7 @@ impl Loop {
     /// The client of server connection `j` is gone.
     pub(super) fn abandon(&mut self, j: usize, polite: bool) {
         let Some(server) = self.servers.get_mut(j) else { return };
-        server.client = None;
+        (server.client, server.last_word) = (None, None);
         server.tenure.end(&self.figures, self.now);
         self.attached -= 1;
         if !matches!(server.phase, Phase::Attached) {
@@ -49,9 +49,8 @@ impl Loop {
             Abandoned::Wait => {}
             Abandoned::Sync => {
                 self.out.clear();
-                message(&mut self.out, b'S', |_| ());
                 let Some(server) = self.servers.get_mut(j) else { return };
-                server.exchange.sync();
+                server.exchange.end(&mut self.out);
                 if server.write(&self.epoll, &self.out, &mut self.cipher).is_err() {
                     return self.broken(j);
                 }
@@ -66,6 +65,13 @@ impl Loop {
         }
         if self.servers.get(j).is_some_and(|server| server.peer.readable) {
             self.pump_server(j);
+        }
+    }
+
+    /// Takes the client off server connection `j`, and nothing else.
+    pub(super) fn detach(&mut self, j: usize) {
+        if self.servers.get_mut(j).is_some_and(|server| server.client.take().is_some()) {
+            self.attached -= 1;
         }
     }
 
@@ -145,6 +151,12 @@ impl Loop {
         let Some(server) = self.servers.get_mut(j) else { return };
         if self.books.only_looks(server.attempt) {
             return self.rest_aside(j);
+        }
+        if let Some(worn) = server.dressed.as_ref().filter(|worn| worn.ends_idle) {
+            self.out.clear();
+            let rest = calm(&worn.parameters, &mut self.out);
+            server.dressed = Some(self.identities.of(rest));
+            return self.send_errand(j, 1, Purpose::Calm);
         }
         (server.phase, server.since, server.deadline) = (Phase::Idle, self.now, None);
         let close = pool::closes_at(&self.limits, open, server.since, server.retire);
@@ -285,7 +297,10 @@ impl Loop {
             self.open -= 1;
             self.idle.retain(|idle| *idle != j);
         }
-        let untouched = matches!(server.phase, Phase::Busy(_, Purpose::Dress));
+        let untouched = match &server.phase {
+            Phase::Busy(errand, Purpose::Dress) => Some(errand.last_error().cloned()),
+            _ => None,
+        };
         let attempt = server.attempt;
         match how {
             Gone::End => self.books.eof(attempt),
@@ -296,13 +311,18 @@ impl Loop {
         self.restless = true;
         let Some(i) = client else { return };
         self.attached -= 1;
-        if let Some(client) = self.clients.get_mut(i) {
-            client.phase = Client::Idle;
-            if untouched {
-                // Its request is still in its socket, so another connection can have it.
-                self.again.push(client.peer.token);
-            } else {
-                self.part(i);
+        match untouched {
+            Some(last) => {
+                let ended = || {
+                    fatal(*b"08006", "PostgreSQL ended the server connection before the start-up parameters were set")
+                };
+                self.wait_again(i, &last.unwrap_or_else(ended));
+            }
+            None => {
+                if let Some(client) = self.clients.get_mut(i) {
+                    client.phase = Client::Idle;
+                    self.part(i);
+                }
             }
         }
     }
@@ -320,18 +340,26 @@ impl Loop {
             }
             Phase::Draining => self.cancel_again(j, Some(DRAIN_TIMEOUT)),
             Phase::Closing => self.cancel_again(j, None),
-            Phase::Busy(..) => {
+            Phase::Busy(_, purpose) => {
                 let client = server.client;
                 self.cancel(j);
+                let refusal = fatal(*b"08006", "PostgreSQL did not set the start-up parameters in time");
+                if purpose == Purpose::Dress {
+                    self.detach(j);
+                    self.dismiss(j);
+                    if let Some(i) = client {
+                        self.wait_again(i, &refusal);
+                    }
+                    return;
+                }
                 if let Some(i) = client {
-                    let refusal = fatal(*b"08006", "PostgreSQL did not set the start-up parameters in time");
                     self.refuse(i, &refusal);
                 }
                 self.dismiss(j);
             }
             // It has looked for as long as one more than may be is to be there.
             Phase::Idle => self.dismiss(j),
-            Phase::Attached => {}
+            Phase::Attached => self.client_overdue(j),
         }
     }
 

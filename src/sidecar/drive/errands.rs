@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use super::Loop;
 use super::peer::Gone;
-use crate::sidecar::charge::{Answer, Identity as Backend, identify_without_system};
+use crate::sidecar::charge::{Answer as Found, Identity as Backend, identify_without_system};
+use crate::sidecar::exchange::Awaited;
 use crate::sidecar::server::{Errand, Phase, Purpose, Reply, dress_again, query};
+use crate::sidecar::state::Answer;
 use crate::sidecar::wire::Parameters;
 
 const ERRAND_TIMEOUT: Duration = Duration::from_secs(30);
@@ -24,7 +26,7 @@ impl Loop {
             // A Query has dropped it, or a Parse replaced it: by none that any client knows.
             server.copies.set_unnamed(Some(0));
         }
-        server.deadline = Some(self.now + ERRAND_TIMEOUT);
+        (server.awaited, server.deadline) = (Awaited::Nobody, Some(self.now + ERRAND_TIMEOUT));
         let sent = server.write(&self.epoll, &self.out, &mut self.cipher);
         self.due(self.now + ERRAND_TIMEOUT);
         if sent.is_err() {
@@ -53,6 +55,8 @@ impl Loop {
             Purpose::DressAgain => self.dressed(j, &replies, true),
             Purpose::Ask => self.answered(j, &replies, &notifications),
             Purpose::Reset => self.was_reset(j, &replies),
+            Purpose::Calm if replies.iter().any(|reply| reply.error.is_some()) => self.dismiss(j),
+            Purpose::Calm => self.rest(j),
             Purpose::Look => self.looked(j, &replies),
         }
         Ok(false)
@@ -60,11 +64,14 @@ impl Loop {
 
     pub(super) fn identified(&mut self, j: usize, replies: &[Reply], again: bool) {
         let Some(server) = self.servers.get_mut(j) else { return };
-        let Some((reply, clothes)) = replies.split_first() else { return };
-        if let Some(last) = clothes.last()
-            && last.error.is_some()
-        {
-            server.dressed = None;
+        let Some((reply, others)) = replies.split_first() else { return };
+        if let Some((who, clothes)) = others.split_first() {
+            if let (None, Ok(found)) = (&who.error, Answer::parse(who.rows.iter().map(|row| &**row))) {
+                server.login = found.roles().clone();
+            }
+            if clothes.iter().any(|reply| reply.error.is_some()) {
+                server.dressed = None;
+            }
         }
         if let Some(error) = &reply.error {
             if error.code == *b"42501" && !again {
@@ -104,6 +111,12 @@ impl Loop {
                 }
                 self.correct(i, j);
                 self.pump_client(i);
+            }
+            Some(error) if error.is_the_servers() && !again => {
+                // Perhaps of what its last client has set.
+                self.detach(j);
+                self.dismiss(j);
+                self.wait_again(i, &error);
             }
             Some(error) => {
                 // The statement had no effect; a RESET ALL before it had.
@@ -184,7 +197,7 @@ impl Loop {
         let Some(server) = self.servers.get_mut(j) else { return };
         if let (Some(look), [reply]) = (server.look.take(), replies)
             && reply.error.is_none()
-            && let Ok(answer) = Answer::parse(reply.rows.iter().map(|row| &**row))
+            && let Ok(answer) = Found::parse(reply.rows.iter().map(|row| &**row))
         {
             self.books.looked(&look, &answer, self.now);
             self.due_look();

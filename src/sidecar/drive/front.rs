@@ -66,6 +66,8 @@ impl Loop {
             key: Key::default(),
             version: Version::V3_0,
             names: Names::default(),
+            tries: 0,
+            noticed: false,
             since,
         });
         self.transient += 1;

@@ -20,8 +20,11 @@ use crate::sidecar::wire::Refusal;
 const LEAVING_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Loop {
-    /// Sends a client away, with the reason. What it had queued is dropped.
+    /// Sends a client away, with the reason, unless that would come into the middle of a message. What it had queued is dropped.
     pub(super) fn refuse(&mut self, i: usize, refusal: &Refusal) {
+        if self.is_midway(i) {
+            return self.part(i);
+        }
         self.leave(i, false);
         self.out.clear();
         refusal.encode(&mut self.out);
@@ -31,6 +34,12 @@ impl Loop {
             return self.close(i, false);
         }
         self.part(i);
+    }
+
+    /// Whether client `i` has been sent a part of a message.
+    fn is_midway(&self, i: usize) -> bool {
+        let Some(Phase::Attached(j)) = self.clients.get(i).map(|client| client.phase) else { return false };
+        self.servers.get(j).is_some_and(|server| server.exchange.midway())
     }
 
     /// Ends a client's stream: what was written is still sent, and what it says is ignored.
@@ -84,7 +93,9 @@ impl Loop {
                 self.greeting.leave();
             }
             Phase::Waiting(_) => {
-                self.figures.waits.record(self.now - client.since);
+                if client.tries == 0 {
+                    self.figures.waits.record(self.now - client.since);
+                }
                 self.queue.leave();
             }
             Phase::Attached(j) => {

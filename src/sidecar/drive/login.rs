@@ -13,6 +13,7 @@ use crate::sidecar::client::Phase as Client;
 use crate::sidecar::login::{LoggedIn, Login};
 use crate::sidecar::pool::Cause;
 use crate::sidecar::server::{Phase, Purpose, dress, query};
+use crate::sidecar::state::WHO;
 use crate::sidecar::wire::{Parameters, Refusal, Version};
 
 impl Loop {
@@ -135,7 +136,8 @@ impl Loop {
         self.identities.logged_in(parameters);
         self.out.clear();
         query(&mut self.out, &identify());
-        let mut statements = 1;
+        query(&mut self.out, WHO);
+        let mut statements = 2;
         if let Some(identity) = &self.fashion {
             statements += dress(None, &identity.parameters, &mut self.out);
             server.dressed = Some(Rc::clone(identity));

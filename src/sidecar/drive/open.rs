@@ -14,7 +14,7 @@ use super::cancel::Canceling;
 use super::peer::{Gone, Peer};
 use super::resolve::{Address, Lookup};
 use super::{Loop, SERVER, Server};
-use crate::sidecar::exchange::Exchange;
+use crate::sidecar::exchange::{Awaited, Exchange};
 use crate::sidecar::figures::Tenure;
 use crate::sidecar::pool::{self, Counts};
 use crate::sidecar::server::Phase;
@@ -137,6 +137,8 @@ impl Loop {
             waits: false,
             tenure: Tenure::default(),
             stained: false,
+            awaited: Awaited::Nobody,
+            last_word: None,
             since: self.now,
             deadline: Some(deadline),
             retire: self.now + lifetime,

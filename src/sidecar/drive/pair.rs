@@ -1,22 +1,26 @@
 //! Clients and server connections find each other, and part.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::Instant;
 
 use super::Loop;
 use super::cancel::Canceling;
 use crate::sidecar::client::{Identity, Phase, corrections};
+use crate::sidecar::exchange::Awaited;
 use crate::sidecar::fault::{Fault, planted};
 use crate::sidecar::figures::add;
-use crate::sidecar::pool::Cause;
+use crate::sidecar::pool::{Cause, TRIES};
 use crate::sidecar::server::{self, Purpose, dress, query};
 use crate::sidecar::state::Pins;
+use crate::sidecar::wire::Refusal;
 
 impl Loop {
     /// A client without a server connection has sent something.
     pub(super) fn want(&mut self, i: usize) {
+        let Some(client) = self.clients.get_mut(i) else { return };
+        (client.tries, client.noticed) = (0, false);
         match if self.queue.is_empty() { self.fitting(i) } else { None } {
-            Some(fits) => self.take(i, fits, Duration::ZERO),
+            Some(fits) => self.take(i, fits, self.now),
             // Its request stays in its socket, unseen.
             None => self.enqueue(i),
         }
@@ -24,7 +28,7 @@ impl Loop {
 
     /// Client `i` may have server connection `j`, after it has waited: it takes it if it has something to say there. With the client's
     /// parameters on, its request is read and passed on at once.
-    fn take(&mut self, i: usize, (j, wears): (usize, bool), waited: Duration) {
+    fn take(&mut self, i: usize, (j, wears): (usize, bool), since: Instant) {
         let Some(client) = self.clients.get_mut(i) else { return };
         if wears {
             let Ok(n) = client.peer.read(&mut self.buffer) else { return self.close(i, false) };
@@ -40,7 +44,7 @@ impl Loop {
                     }
                 }
                 _ => {
-                    self.attach(i, j, waited);
+                    self.attach(i, j, since);
                     self.correct(i, j);
                     if self.forward(i, j, n) {
                         self.pump_client(i);
@@ -53,7 +57,7 @@ impl Loop {
         match client.peer.peek(&mut first) {
             Ok(n) if n > 0 && first.first() == Some(&b'X') => self.close(i, true),
             Ok(5) => {
-                self.attach(i, j, waited);
+                self.attach(i, j, since);
                 self.prepare(i, j);
             }
             // Less than a header, and nothing comes behind it.
@@ -90,6 +94,25 @@ impl Loop {
         self.still_there(i);
     }
 
+    /// Client `i` had a server connection that failed before anything was sent on it, for the reason `why`, which is none of the
+    /// client's: its request is still in its socket, and it is the first again.
+    pub(super) fn wait_again(&mut self, i: usize, why: &Refusal) {
+        let Some(client) = self.clients.get_mut(i) else { return };
+        client.phase = Phase::Idle;
+        client.tries += 1;
+        tracing::info!(
+            code = why.code(),
+            tries = client.tries,
+            "a server connection failed before its client was served"
+        );
+        if client.tries >= TRIES {
+            return self.refuse(i, why);
+        }
+        client.phase = Phase::Waiting(self.queue.rejoin(i, client.since));
+        self.restless = true;
+        self.still_there(i);
+    }
+
     /// Why waiting is no use: no server connection exists, and the last login failed for good.
     fn hopeless(&self) -> Option<Cause> {
         let cause = self.backoff.cause().filter(|cause| !cause.passing)?;
@@ -107,25 +130,27 @@ impl Loop {
                 client.phase = Phase::Idle;
             }
             let Some(fits) = self.fitting(i) else { return };
-            self.take(i, fits, self.now - waiter.since);
+            self.take(i, fits, waiter.since);
         }
     }
 
-    /// Client `i` gets server connection `j`, which nobody uses.
-    pub(super) fn attach(&mut self, i: usize, j: usize, waited: Duration) {
+    /// Client `i`, which has waited since `since`, gets server connection `j`, which nobody uses.
+    pub(super) fn attach(&mut self, i: usize, j: usize, since: Instant) {
         self.idle.retain(|idle| *idle != j);
         if let (Some(client), Some(server)) = (self.clients.get_mut(i), self.servers.get_mut(j)) {
-            client.phase = Phase::Attached(j);
+            (client.phase, client.since) = (Phase::Attached(j), since);
             server.client = Some(i);
             server.phase = server::Phase::Attached;
-            server.deadline = None;
+            (server.awaited, server.deadline) = (Awaited::Nobody, None);
             server.bare = false;
             server.exchange.reset();
             server.pins = Pins::NONE;
             self.attached += 1;
             server.tenure.begin(self.now);
-            add(&self.figures.acquired, 1);
-            self.figures.waits.record(waited);
+            if client.tries == 0 {
+                add(&self.figures.acquired, 1);
+                self.figures.waits.record(self.now - since);
+            }
         }
     }
 

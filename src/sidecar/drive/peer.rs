@@ -155,6 +155,11 @@ impl Peer {
         }
     }
 
+    /// What is held, if nobody has looked at it.
+    pub fn fresh(&mut self) -> Option<Vec<u8>> {
+        std::mem::take(&mut self.fresh).then(|| self.held())
+    }
+
     pub fn held(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.held)
     }

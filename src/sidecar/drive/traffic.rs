@@ -34,8 +34,12 @@ impl Server {
             let n = self.peer.read(buffer)?;
             return Ok(buffer.get(..n).unwrap_or_default());
         }
-        let n = self.peer.receive(buffer)?;
         plain.clear();
+        if let Some(fresh) = self.peer.fresh() {
+            plain.extend_from_slice(&fresh);
+            return Ok(plain);
+        }
+        let n = self.peer.receive(buffer)?;
         plain.extend_from_slice(&self.peer.held());
         let held = plain.len();
         let decrypted = self.transport.decrypt(buffer.get(..n).unwrap_or_default(), plain);
@@ -72,6 +76,7 @@ impl Loop {
                 || server.peer.unsent()
                 || server.exchange.full()
                 || !matches!(server.phase, Phase::Attached)
+                || server.last_word.is_some()
             {
                 return;
             }
@@ -121,6 +126,7 @@ impl Loop {
         if broken {
             self.broken(j);
         }
+        self.clock(j, true);
         match fed.stop {
             Some(Stop::Goodbye) => {
                 self.close(i, true);
@@ -147,6 +153,7 @@ impl Loop {
                 return self.broken(j);
             }
             if let (false, Some(i)) = (server.peer.unsent(), server.client) {
+                self.clock(j, false);
                 self.pump_client(i);
             }
         }
@@ -197,6 +204,8 @@ impl Loop {
         if data.is_empty() {
             return Ok(true);
         }
+        let until = server.last_word.as_ref().map_or(data.len(), |_| server.exchange.missing().min(data.len()));
+        let (data, beyond) = data.split_at(until);
         let mut changed: Option<Parameters> = None;
         let current = &server.parameters;
         let mut tracked =
@@ -216,6 +225,7 @@ impl Loop {
         });
         let Ok(fed) = fed else { return Ok(self.desynchronized(j)) };
         server.peer.hold(data.get(fed.to..).unwrap_or_default());
+        server.peer.unread(beyond);
         let pass = fed.bytes(data, &mut self.out);
         if let Some(parameters) = changed {
             let name = parameters.get(b"application_name");
@@ -236,19 +246,23 @@ impl Loop {
             self.close(i, false);
             return Ok(false);
         }
-        if self.release.now(&server.exchange) {
-            if !self.settle(j) {
-                return Ok(false);
-            }
-            return Ok(true);
-        }
-        if client.peer.closing && server.exchange.abandon() != Abandoned::Wait {
+        let free = self.release.now(&server.exchange);
+        let bare = server.bare && server.exchange.quiet() && server.exchange.status() != b'E';
+        let ends = client.peer.closing && server.exchange.abandon() != Abandoned::Wait;
+        if ends && !free {
             self.again.push(client.peer.token);
         }
-        if server.exchange.free() {
+        if !free && server.exchange.free() {
             server.tenure.keep(&self.figures, self.now, Pins::NONE);
         }
-        if server.bare && server.exchange.quiet() && server.exchange.status() != b'E' {
+        if self.say_last_word(i, j) {
+            return Ok(false);
+        }
+        self.clock(j, false);
+        if free {
+            return Ok(self.settle(j));
+        }
+        if bare {
             self.dress_again(i, j);
         }
         Ok(true)

@@ -25,6 +25,7 @@ impl Loop {
             self.sweep();
         }
         self.sweep_queues();
+        self.notify_waiting();
         if self.has_room() {
             self.listen_again();
         }
@@ -45,7 +46,7 @@ impl Loop {
     /// When the loop must wake without an event.
     pub(super) fn next_time(&mut self) -> Option<Instant> {
         let waiting = self.longest_waiting().map(|waiter| waiter.since + self.limits.connection_timeout);
-        [self.sweep, waiting, self.draining].into_iter().flatten().min()
+        [self.sweep, waiting, self.next_notice(), self.draining].into_iter().flatten().min()
     }
 
     fn sweep(&mut self) {
@@ -139,7 +140,8 @@ impl Loop {
                     self.resolver.resolved(&target, request, addresses);
                 }
                 Command::Limits(limits) => {
-                    self.limits = limits;
+                    let before = std::mem::replace(&mut self.limits, limits);
+                    self.time_again(&before);
                     self.books.limit(limits.max);
                     self.due(self.now);
                 }

@@ -29,16 +29,7 @@ impl Exchange {
             let mut ours = false;
             match kind {
                 b'Z' => match whole {
-                    Some([status]) => {
-                        self.deallocating = None;
-                        let executed = std::mem::take(&mut self.executed);
-                        if let Some(item) = self.queue.ready() {
-                            self.mixed |= executed && item.owed == Owed::Query;
-                            self.confirm(&item, tracked.as_deref_mut());
-                        }
-                        self.status = *status;
-                        self.open = !self.queue.is_empty();
-                    }
+                    Some([status]) => self.ready(*status, tracked.as_deref_mut()),
                     None if body == 1 => break,
                     _ => return Err(Malformed::Length),
                 },
@@ -147,6 +138,19 @@ impl Exchange {
         } else {
             fed.to += n;
         }
+    }
+
+    /// ReadyForQuery.
+    fn ready(&mut self, status: u8, tracked: Option<&mut Tracked<'_>>) {
+        self.deallocating = None;
+        let executed = std::mem::take(&mut self.executed);
+        if let Some(item) = self.queue.ready() {
+            self.mixed |= executed && item.owed == Owed::Query;
+            self.confirm(&item, tracked);
+        }
+        self.status = status;
+        self.answered = self.answered.wrapping_add(1);
+        self.open = !self.queue.is_empty();
     }
 
     /// A statement has run, with this command tag.

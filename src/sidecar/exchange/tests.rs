@@ -250,3 +250,32 @@ fn goodbye_and_unknown_messages_end_a_stream_where_they_stand() {
     let fed = Exchange::default().from_client(b"Q\0\0\0\x03", None, &mut Vec::new());
     assert_eq!(fed, Fed { to: 0, stop: Some(Stop::Malformed(Malformed::Length)), ..Fed::default() });
 }
+
+#[test]
+fn it_is_known_who_has_to_act_next() {
+    let mut exchange = Exchange::default();
+    let mut next = |from_client: bool, stream: &[u8]| {
+        feed(&mut exchange, stream, &[stream.len()], from_client);
+        (exchange.awaits(), exchange.midway())
+    };
+    let (ready, open) = (put(b'Z', b"I"), put(b'Z', b"T"));
+    let begin = put(b'Q', b"BEGIN\0");
+    assert_eq!(next(true, &[]), (Awaited::Nobody, false));
+    assert_eq!(next(true, &begin[..7]), (Awaited::Client, false), "half of a message");
+    assert_eq!(next(true, &begin[7..]), (Awaited::Server(0), false));
+    assert_eq!(next(false, &[put(b'C', b"BEGIN\0"), open].concat()), (Awaited::Client, false), "in a transaction");
+    assert_eq!(next(true, &put(b'Q', b"COMMIT\0").repeat(2)), (Awaited::Server(1), false));
+    assert_eq!(next(false, &[put(b'C', b"COMMIT\0"), ready.clone()].concat()), (Awaited::Server(2), false));
+    let row = put(b'D', b"a long row");
+    assert_eq!(next(false, &row[..8]), (Awaited::Server(2), true));
+    assert_eq!(next(false, &row[8..]), (Awaited::Server(2), false));
+    assert_eq!(next(false, &[put(b'C', b"SELECT 1\0"), ready.clone()].concat()), (Awaited::Nobody, false));
+    assert_eq!(next(true, &[put(b'P', b"\0\0\0\0"), put(b'H', b"")].concat()), (Awaited::Server(3), false));
+    assert_eq!(next(false, &put(b'1', b"")), (Awaited::Client, false), "a batch without its Sync");
+    assert_eq!(next(true, &put(b'S', b"")), (Awaited::Server(3), false));
+    assert_eq!(next(false, &ready), (Awaited::Nobody, false));
+    assert_eq!(next(true, &put(b'Q', b"COPY t FROM STDIN\0")), (Awaited::Server(4), false));
+    assert_eq!(next(false, &put(b'G', b"\0\0\0")), (Awaited::Client, false), "copying in");
+    assert_eq!(next(true, &put(b'd', b"1\n")), (Awaited::Client, false));
+    assert_eq!(next(true, &put(b'c', b"")), (Awaited::Server(4), false));
+}

@@ -1,5 +1,6 @@
 use super::*;
 use crate::policy::limits::Profile;
+use crate::sidecar::wire::fatal;
 use proptest::prelude::*;
 
 fn limits(min: u32, max: u32) -> Limits {
@@ -42,7 +43,7 @@ proptest! {
     }
 
     #[test]
-    fn the_queue_keeps_its_order_and_its_count(steps in proptest::collection::vec(0_u8..4, 0..200)) {
+    fn the_queue_keeps_its_order_and_its_count(steps in proptest::collection::vec(0_u8..6, 0..200)) {
         let now = Instant::now();
         let mut queue = Queue::default();
         // Tickets by client, as the table of clients would hold them.
@@ -56,6 +57,10 @@ proptest! {
                 2 if !model.is_empty() => {
                     model.remove(client % model.len());
                     queue.leave();
+                }
+                3 => {
+                    let ticket = queue.rejoin(client, now);
+                    model.insert(0, (client, ticket));
                 }
                 _ => {
                     let waiter = queue.pop(|client, ticket| model.contains(&(client, ticket)));
@@ -75,6 +80,37 @@ proptest! {
         let lifetime = lifetime(&limits, random);
         prop_assert!(lifetime >= limits.max_lifetime.mul_f64(0.899) && lifetime <= limits.max_lifetime.mul_f64(1.101));
     }
+}
+
+#[test]
+fn who_waits_again_stands_where_it_came_and_each_is_told_once() {
+    let at = |seconds| Instant::now().checked_add(Duration::from_secs(seconds)).unwrap();
+    let [first, second, third, later] = [0, 1, 2, 3].map(at);
+    let mut queue = Queue::default();
+    let there = |_, ticket| ticket != 4;
+    let told = |queue: &mut Queue, since| {
+        let told = queue.tell(since, there);
+        told.iter().map(|(waiter, ahead)| (waiter.client, *ahead)).collect::<Vec<_>>()
+    };
+    for (client, came) in [(10, first), (20, second), (30, third)] {
+        queue.join(client, came);
+    }
+    assert_eq!(queue.untold(there).map(|waiter| waiter.client), Some(10));
+    assert_eq!(told(&mut queue, second), [(10, 0), (20, 1)]);
+    assert_eq!(queue.untold(there).map(|waiter| waiter.client), Some(30));
+    // One who leaves is no longer ahead.
+    queue.join(40, third);
+    queue.leave();
+    queue.join(50, later);
+    let popped = [queue.pop(there), queue.pop(there)].map(|waiter| waiter.unwrap().client);
+    assert_eq!(popped, [10, 20]);
+    queue.rejoin(20, second);
+    queue.rejoin(10, first);
+    assert_eq!(queue.untold(there).map(|waiter| waiter.client), Some(10));
+    assert_eq!(told(&mut queue, later), [(10, 0), (20, 1), (30, 2), (50, 3)]);
+    assert_eq!((told(&mut queue, later), queue.untold(there)), (vec![], None));
+    let order: Vec<_> = std::iter::from_fn(|| queue.pop(there)).map(|waiter| waiter.client).collect();
+    assert_eq!(order, [10, 20, 30, 50]);
 }
 
 #[test]
@@ -103,6 +139,27 @@ fn pauses_grow_to_five_seconds_and_end_with_a_success() {
     assert_eq!(backoff.cause(), Some(&cause));
     backoff.succeeded();
     assert_eq!((backoff.cause(), backoff.pause(now)), (None, None));
+}
+
+#[test]
+fn who_waits_for_long_is_told_behind_whom_and_what_holds() {
+    let told = |holds| {
+        let notice = still_waiting(&limits(1, 5), 7, Duration::from_millis(5001), holds);
+        assert_eq!(notice.code(), "00000");
+        assert_eq!(notice.message, "waiting for a server connection for 5001 ms, with 7 clients ahead in the queue");
+        assert!(notice.hint.is_some_and(|hint| hint.contains("connectionTimeout (10s)")));
+        notice.detail.unwrap()
+    };
+    assert_eq!(told(Holds::Max), "All 5 server connections that spec.limits.max allows this instance are in use.");
+    let cause = Cause::new(fatal(*b"57P03", "the database system is starting up"));
+    assert_eq!(told(Holds::Login(&cause)), "The last login at PostgreSQL failed with SQLSTATE 57P03.");
+    assert_eq!(
+        told(Holds::Login(&cause)),
+        told(holds(&limits(1, 5), Counts { open: 4, ..Counts::default() }, Some(&cause)))
+    );
+    assert_eq!(told(Holds::Max), told(holds(&limits(1, 5), Counts { open: 5, ..Counts::default() }, Some(&cause))));
+    assert!(told(holds(&limits(1, 5), Counts { open: 4, opening: 1, ..Counts::default() }, None)).contains("opened"));
+    assert!(told(holds(&limits(1, 5), Counts { open: 4, ..Counts::default() }, None)).contains("spec.budget"));
 }
 
 #[test]

@@ -90,6 +90,11 @@ impl Errand {
         std::mem::take(&mut self.notifications)
     }
 
+    /// The last error, of a statement whose ReadyForQuery has not come.
+    pub fn last_error(&self) -> Option<&Refusal> {
+        self.reply.error.as_ref()
+    }
+
     fn row(&mut self, body: &[u8]) -> Result<(), Malformed> {
         self.count(body.len())?;
         self.reply.rows.push(body.into());

@@ -81,6 +81,13 @@ fn put_counted(out: &mut Vec<u8>, text: &[u8]) {
     out.extend_from_slice(text);
 }
 
+/// Appends the one statement after which a connection that wears `old` is not ended by PostgreSQL while nobody uses it, as a client may
+/// wish for its own session. Returns what the connection wears then.
+pub fn calm(old: &Parameters, out: &mut Vec<u8>) -> Parameters {
+    query(out, "RESET idle_session_timeout");
+    old.iter().filter(|(name, _)| !name.eq_ignore_ascii_case(b"idle_session_timeout")).collect()
+}
+
 /// Appends what throws away all that a client may have left, `status` being the transaction status; returns the number of
 /// statements. DISCARD ALL may not run in a transaction, nor in one Query with others.
 pub fn discard(status: u8, out: &mut Vec<u8>) -> u32 {

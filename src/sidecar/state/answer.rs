@@ -31,7 +31,7 @@ pub struct AnswerError;
 const TEMP_BUFFERS: &[u8] = b"temp_buffers";
 
 impl Answer {
-    /// Reads the bodies of the DataRow messages that answered [`super::SQL`].
+    /// Reads the bodies of the DataRow messages that answered [`super::SQL`] or [`super::WHO`].
     pub fn parse<'a>(rows: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, AnswerError> {
         let mut answer = Self::default();
         let mut roles = None;
@@ -107,7 +107,7 @@ impl Answer {
 }
 
 impl Roles {
-    /// Of a fresh connection of this user, whom the server gives no other role at login.
+    /// Of a fresh connection of this user, as long as the server was not asked whether it gives every login another role.
     pub fn of_login(user: &[u8]) -> Self {
         Self { session: user.into(), current: (*b"none").into() }
     }

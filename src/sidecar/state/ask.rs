@@ -7,6 +7,16 @@
 use super::{Hints, Pin, Pins};
 use crate::sidecar::wire::message;
 
+/// The session's user and role.
+macro_rules! who {
+    () => {
+        "\
+SELECT 'r' AS kind, \
+pg_catalog.encode(pg_catalog.convert_to(SESSION_USER::pg_catalog.text, pg_catalog.getdatabaseencoding()), 'escape') AS name, \
+pg_catalog.encode(pg_catalog.convert_to(pg_catalog.current_setting('role'), pg_catalog.getdatabaseencoding()), 'escape') AS value "
+    };
+}
+
 /// The statement. Parameters: an array of the names of custom parameters; whether to look for statements of SQL PREPARE, which
 /// copies the texts of all that are prepared; whether to look for locks, which stops all others that take one for a moment.
 ///
@@ -17,10 +27,9 @@ use crate::sidecar::wire::message;
 /// A parameter with a dot in its name is in pg_settings where an extension has defined it: then only that tells whether it is set.
 ///
 /// The isolation of the transaction is the transaction's own, whatever `source` says.
-pub const SQL: &str = "\
-SELECT 'r' AS kind, \
-pg_catalog.encode(pg_catalog.convert_to(SESSION_USER::pg_catalog.text, pg_catalog.getdatabaseencoding()), 'escape') AS name, \
-pg_catalog.encode(pg_catalog.convert_to(pg_catalog.current_setting('role'), pg_catalog.getdatabaseencoding()), 'escape') AS value \
+pub const SQL: &str = concat!(
+    who!(),
+    "\
 UNION ALL SELECT CASE WHEN s.source OPERATOR(pg_catalog.<>) 'session' THEN 'd' WHEN s.context OPERATOR(pg_catalog.=) 'user' OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r \
 WHERE r.rolname OPERATOR(pg_catalog.=) SESSION_USER) THEN 's' ELSE 'x' END, s.name, \
 pg_catalog.encode(pg_catalog.convert_to(s.setting, pg_catalog.getdatabaseencoding()), 'escape') \
@@ -39,7 +48,12 @@ AND d.refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) \
 UNION ALL SELECT 'p', NULL, NULL WHERE $2::pg_catalog.bool \
 AND EXISTS (SELECT FROM pg_catalog.pg_prepared_statements p WHERE p.from_sql) \
 UNION ALL SELECT 'k', NULL, NULL WHERE $3::pg_catalog.bool AND EXISTS (SELECT FROM pg_catalog.pg_locks l \
-WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND l.granted)";
+WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND l.granted)"
+);
+
+/// Asks a fresh connection who it is, as a simple Query: the server may give every login another role (ALTER ROLE ... SET role). The
+/// row is one of [`SQL`]'s.
+pub const WHO: &str = who!();
 
 /// What to ask for beyond what is always asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -107,6 +107,13 @@ impl Refusal {
         Self { code, message: text(b'M').unwrap_or_default(), detail: text(b'D'), hint: text(b'H') }
     }
 
+    /// Whether a statement of ours failed for reasons of the server connection or the server, not for what it said: connection
+    /// exceptions, insufficient resources, operator intervention (cancelled or timed out, shutdown), system errors, and a lock that was
+    /// not to be had (`lock_not_available`).
+    pub fn is_the_servers(&self) -> bool {
+        matches!(&self.code, [b'0', b'8', ..] | [b'5', b'3' | b'7' | b'8', ..] | b"55P03")
+    }
+
     /// The SQLSTATE as text.
     pub fn code(&self) -> String {
         self.code.iter().map(|byte| char::from(*byte)).collect()
@@ -114,14 +121,23 @@ impl Refusal {
 
     /// Appends the ErrorResponse.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        message(out, b'E', |out| {
+        self.put(out, b'E', b"FATAL");
+    }
+
+    /// Appends the same as a NoticeResponse of severity NOTICE: the client is not sent away.
+    pub fn notify(&self, out: &mut Vec<u8>) {
+        self.put(out, b'N', b"NOTICE");
+    }
+
+    fn put(&self, out: &mut Vec<u8>, kind: u8, severity: &[u8]) {
+        message(out, kind, |out| {
             let mut field = |kind, text: &[u8]| {
                 out.push(kind);
                 out.extend(text.iter().filter(|byte| **byte != 0));
                 out.push(0);
             };
-            field(b'S', b"FATAL");
-            field(b'V', b"FATAL");
+            field(b'S', severity);
+            field(b'V', severity);
             field(b'C', &self.code);
             field(b'M', self.message.as_bytes());
             if let Some(detail) = &self.detail {
@@ -151,6 +167,20 @@ mod tests {
         assert_eq!(error.kind, b'E');
         assert_eq!(Fields::new(error.body).get(b'V'), Some(&b"FATAL"[..]));
         assert_eq!(Refusal::from_server(error.body), refusal);
+        out.clear();
+        refusal.notify(&mut out);
+        let notice = next(&mut &*out, 1000).unwrap().unwrap();
+        assert_eq!((notice.kind, Fields::new(notice.body).get(b'S')), (b'N', Some(&b"NOTICE"[..])));
+    }
+
+    #[test]
+    fn a_refused_value_is_not_the_servers_fault() {
+        for code in [b"57014", b"57P01", b"57P05", b"53200", b"08006", b"58030", b"55P03"] {
+            assert!(fatal(*code, "").is_the_servers(), "{code:?}");
+        }
+        for code in [b"42704", b"22023", b"42501", b"55000", b"28000", b"XX000"] {
+            assert!(!fatal(*code, "").is_the_servers(), "{code:?}");
+        }
     }
 
     proptest! {

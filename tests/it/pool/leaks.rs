@@ -67,7 +67,7 @@ const DRAIN_MICROS: u64 = 5_000_000;
 const LONG: &str = "DO $$ BEGIN RAISE NOTICE 'runs'; PERFORM pg_sleep(600); END $$";
 
 /// Ways to be gone, each in another state of the protocol.
-const LEAVES: [(&str, Leave); 18] = [
+const LEAVES: [(&str, Leave); 19] = [
     ("goodbye", Raw::goodbye),
     ("end of stream", drop),
     ("reset", Raw::vanish),
@@ -121,6 +121,11 @@ const LEAVES: [(&str, Leave); 18] = [
     ("after an error without Sync", |mut client| {
         client.send(&[extended("SELECT 1 / 0"), message(b'H', b"")].concat());
         client.read_to(b'E');
+        client.vanish();
+    }),
+    ("in a batch that is not ended, so that PostgreSQL alone would roll it back", |mut client| {
+        client.send(&[extended("INSERT INTO marks VALUES (96)"), message(b'H', b"")].concat());
+        client.read_to(b'C');
         client.vanish();
     }),
     ("in a pipeline", |mut client| {

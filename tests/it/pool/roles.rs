@@ -4,7 +4,7 @@ use weir::sidecar::pool::Release;
 
 use crate::pooler::{Pooler, limits};
 use crate::postgres::{self, Database};
-use crate::raw::{Raw, query};
+use crate::raw::{Raw, first_column, query};
 
 /// A role `<name>_owner` whose member the login is.
 fn with_owner() -> (Database, String) {
@@ -46,6 +46,31 @@ fn a_role_of_the_login_is_every_clients() {
             client.goodbye();
         }
     }
+}
+
+/// One server connection for two clients, so that one that keeps it is seen.
+#[test]
+fn a_role_of_the_login_pins_nobody_and_another_role_pins() {
+    let (database, owner) = with_owner();
+    database.sql(&format!("ALTER ROLE {} SET role = '{owner}'", database.name));
+    let pooler = Pooler::start(&database.url(), limits(1, 1), Release::AtReadyForQuery);
+    let expected = format!("{0} {owner} {owner}", database.name);
+    let [mut a, mut b] = [(); 2].map(|()| Raw::log_in(pooler.port, &database.name, &[]).unwrap());
+    for sql in ["SET work_mem = '3MB'", "SET ROLE NONE; RESET ROLE"] {
+        a.send(&query(sql));
+        a.read_to(b'Z');
+        assert_eq!(b.value(WHO), expected, "after {sql}");
+        assert_eq!(a.value(WHO), expected, "after {sql}");
+    }
+    a.send(&query("SET ROLE NONE"));
+    a.read_to(b'Z');
+    b.send(&query(WHO));
+    pooler.until(|figures| &figures.waiting, 1);
+    assert_eq!(a.value(WHO), format!("{0} {0} none", database.name));
+    a.goodbye();
+    let answer = b.read_to(b'Z');
+    let row = answer.iter().find(|message| message.kind == b'D');
+    assert_eq!(row.map(|row| first_column(&row.body)), Some(expected), "{answer:?}");
 }
 
 #[test]

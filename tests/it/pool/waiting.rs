@@ -10,7 +10,7 @@ use weir::sidecar::pool::Release;
 
 use crate::pooler::{PATIENCE, Pooler, eventually, limits};
 use crate::postgres::{self, Database};
-use crate::raw::{Message, Raw, extended, message, query, startup};
+use crate::raw::{Message, Raw, extended, field, message, query, startup};
 
 /// One server connection, and nobody is sent away while a test looks.
 fn one(database: &Database, release: Release) -> Pooler {
@@ -190,4 +190,52 @@ fn who_ends_its_stream_in_the_middle_of_a_request_is_gone() {
         next.goodbye();
     }
     assert_eq!(database.sql("SELECT count(*) FROM copied"), "0");
+}
+
+/// The second waits as long and sees none: what it has set says so.
+#[test]
+fn who_waits_for_long_is_told_once_behind_whom_and_for_what() {
+    let database = postgres::database();
+    let pooler = one(&database, Release::AtReadyForQuery);
+    let holder = holder(&pooler, &database);
+    let wishes: [&[(&str, &str)]; 3] = [&[], &[("client_min_messages", "warning")], &[]];
+    let mut clients = wishes.map(|wishes| Raw::log_in(pooler.port, &database.name, wishes).unwrap());
+    for (client, n) in clients.iter_mut().zip(1..) {
+        client.send(&query("SELECT 'served'"));
+        pooler.until(|figures| &figures.waiting, n);
+    }
+    let [first, quiet, last] = &mut clients;
+    for (client, ahead) in [(&mut *last, "2 clients"), (&mut *first, "0 clients")] {
+        let notice = client.read().unwrap();
+        let told = [b'S', b'V', b'C'].map(|name| field(&notice, name));
+        assert_eq!((notice.kind, told), (b'N', ["NOTICE", "NOTICE", "00000"].map(str::to_owned)), "{notice:?}");
+        let message = field(&notice, b'M');
+        assert!(message.starts_with("waiting for a server connection for "), "{message}");
+        assert!(message.ends_with(&format!(" ms, with {ahead} ahead in the queue")), "{message}");
+        assert!(field(&notice, b'D').contains("All 1 server connections that spec.limits.max allows"), "{notice:?}");
+    }
+    sleeps(&pooler);
+    holder.goodbye();
+    for client in [first, quiet, last] {
+        let answer = client.read_to(b'Z');
+        let kinds: String = answer.iter().map(|message| char::from(message.kind)).collect();
+        assert_eq!(kinds.trim_start_matches('S'), "TDCZ", "{answer:?}");
+    }
+}
+
+#[test]
+fn who_waits_for_long_and_has_ended_its_stream_is_answered() {
+    let database = postgres::database();
+    let pooler = one(&database, Release::AtReadyForQuery);
+    let holder = holder(&pooler, &database);
+    let mut client = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+    let messages = answers(&mut client, &query("SELECT 'served'"), || {
+        pooler.until(|figures| &figures.waiting, 1);
+        let mut witness = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+        witness.send(&query("SELECT 1"));
+        assert_eq!(witness.read().unwrap().kind, b'N');
+        holder.goodbye();
+    });
+    let kinds: String = messages.iter().map(|message| char::from(message.kind)).collect();
+    assert_eq!(kinds, "NTDCZ", "{messages:?}");
 }
