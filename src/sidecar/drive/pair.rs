@@ -194,7 +194,7 @@ impl Loop {
         if std::mem::take(&mut server.bare) {
             server.dressed = None;
         }
-        server.stained |= server.exchange.mixed() || server.exchange.lost();
+        server.stained |= server.is_torn() || server.exchange.lost();
         if let Some(i) = server.client.take() {
             server.tenure.end(&self.figures, self.now);
             self.attached -= 1;

@@ -2,14 +2,24 @@
 
 use std::rc::Rc;
 
-use super::Loop;
 use super::cancel::Canceling;
+use super::{Loop, Server};
 use crate::policy::settings::Verify;
 use crate::sidecar::fault::{Fault, planted};
 use crate::sidecar::figures::add;
 use crate::sidecar::server::{Phase, Purpose, Reply, ask, make_tools};
 use crate::sidecar::state::{Answer, Hints, Pin, Pins, settle};
 use crate::sidecar::statement::Names;
+
+impl Server {
+    /// Whether its next statement will fail: see [`Exchange::mixed`](crate::sidecar::exchange::Exchange::mixed).
+    pub(super) fn is_torn(&self) -> bool {
+        let version = self.parameters.get(b"server_version").unwrap_or_default();
+        let major = version.split(|byte| !byte.is_ascii_digit()).next().unwrap_or_default();
+        // From 10 on a major version has two digits.
+        self.exchange.mixed() && major >= &b"18"[..]
+    }
+}
 
 impl Loop {
     /// The transaction on server connection `j` is over. It is given back, or asked first what its client has left, or kept for the
@@ -22,8 +32,8 @@ impl Loop {
             hints |= Hints::EVERYTHING;
         }
         let asks = hints.asks(server.pins) && !planted(Fault::SettingsLeaked);
-        if asks && server.exchange.mixed() {
-            // The next statement will fail, on PostgreSQL 18: that must not be ours.
+        if asks && server.is_torn() {
+            // The next statement will fail: that must not be ours.
             server.pins.insert(Pin::Unknown);
             return self.keep(j);
         }
