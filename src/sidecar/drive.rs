@@ -138,6 +138,8 @@ struct Client {
     version: Version,
     /// Server connections that could not serve its present request.
     tries: u8,
+    /// It was looked at whether it says goodbye instead.
+    looked_at: bool,
     /// It was told that its present request waits.
     noticed: bool,
     /// When its phase began, where that is bounded; attached, when its wait began.

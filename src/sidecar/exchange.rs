@@ -189,6 +189,11 @@ impl Exchange {
         &self.custom
     }
 
+    /// Nothing of the session is known.
+    pub fn unknown(&mut self) {
+        self.hints = Hints::EVERYTHING;
+    }
+
     /// The session is known again.
     pub fn known(&mut self) {
         self.hints = Hints::NONE;

@@ -95,7 +95,8 @@ impl Loop {
         let Some(server) = self.servers.get_mut(j) else { return };
         let client = server.client.and_then(|i| Some((i, self.clients.get(i)?)));
         let Some((i, client)) = client else {
-            // It left meanwhile.
+            // It left meanwhile, with its parameters on.
+            server.exchange.unknown();
             return self.give_back(j);
         };
         let identity = client.identity.clone();

@@ -67,6 +67,7 @@ impl Loop {
             version: Version::V3_0,
             names: Names::default(),
             tries: 0,
+            looked_at: false,
             noticed: false,
             since,
         });

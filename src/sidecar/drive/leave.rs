@@ -16,6 +16,8 @@ use crate::sidecar::pool;
 use crate::sidecar::state::Pin;
 use crate::sidecar::wire::Refusal;
 
+/// From the begin of a wait to the look whether its client has said goodbye.
+pub(super) const GLANCE: Duration = Duration::from_millis(100);
 /// A client that was refused may take so long to read why.
 const LEAVING_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -118,6 +120,35 @@ impl Loop {
             Ok(5) if first.first() != Some(&b'X') && !client.peer.broken() => self.probe(i),
             _ => self.close(i, true),
         }
+    }
+
+    /// Clients that have waited for a moment are looked at once: a goodbye needs no server connection, and who says it may wait for our
+    /// end of the stream. Not sooner, since nearly all waits are shorter, and a look is a system call. The time of the next look.
+    pub(super) fn look_at_waiting(&mut self) -> Option<Instant> {
+        if self.queue.is_empty() {
+            return None;
+        }
+        let (mut due, mut next) = (Vec::new(), None::<Instant>);
+        for (i, client) in &mut self.clients {
+            if !matches!(client.phase, Phase::Waiting(_)) || client.looked_at {
+                continue;
+            }
+            let at = client.since + GLANCE;
+            if at <= self.now {
+                client.looked_at = true;
+                due.push(i);
+            } else {
+                next = Some(next.map_or(at, |next| next.min(at)));
+            }
+        }
+        for i in due {
+            let Some(client) = self.clients.get_mut(i) else { continue };
+            let mut first = [0];
+            if !matches!(client.peer.peek(&mut first), Ok(n) if n == 0 || first != *b"X") {
+                self.close(i, true);
+            }
+        }
+        next
     }
 
     /// The stream of client `i`, which has server connection `j`, has ended.

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::Loop;
 use super::cancel::Canceling;
+use super::leave::GLANCE;
 use crate::sidecar::client::{Identity, Phase, corrections};
 use crate::sidecar::exchange::Awaited;
 use crate::sidecar::fault::{Fault, planted};
@@ -88,8 +89,9 @@ impl Loop {
             Some(_) => Phase::Waiting(self.queue.join(i, self.now)),
             None => Phase::Greeting(self.greeting.join(i, self.now)),
         };
-        client.since = self.now;
+        (client.since, client.looked_at) = (self.now, false);
         self.restless = true;
+        self.due(self.now + GLANCE);
         // No edge will tell of an end that is already there.
         self.still_there(i);
     }

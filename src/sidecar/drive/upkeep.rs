@@ -70,6 +70,7 @@ impl Loop {
             self.deaf_until,
             self.servers.iter().filter_map(|(_, server)| server.deadline).min(),
             self.sweep_clients(),
+            self.look_at_waiting(),
             self.sweep_cancels(),
             self.next_idle_close(),
             self.next_look(),

@@ -85,3 +85,18 @@ fn what_cannot_follow_pins_and_is_gone_with_its_client() {
         }
     }
 }
+
+#[test]
+fn who_leaves_while_its_parameters_are_put_on_leaves_none_of_them() {
+    let (database, pooler) = pooled(1);
+    let mut next = Raw::log_in(pooler.port, &database.name, &[("TimeZone", "Asia/Tokyo")]).unwrap();
+    for _ in 0..50 {
+        assert_eq!(next.value("show timezone"), "Asia/Tokyo");
+        let mut other = Raw::log_in(pooler.port, &database.name, &[("search_path", "other")]).unwrap();
+        other.send(&query("select 1"));
+        other.vanish();
+    }
+    assert_eq!(next.value("show timezone"), "Asia/Tokyo");
+    let mut last = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+    assert_eq!(last.value("show search_path"), "\"$user\", public");
+}

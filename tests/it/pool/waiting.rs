@@ -239,3 +239,17 @@ fn who_waits_for_long_and_has_ended_its_stream_is_answered() {
     let kinds: String = messages.iter().map(|message| char::from(message.kind)).collect();
     assert_eq!(kinds, "NTDCZ", "{messages:?}");
 }
+
+#[test]
+fn a_goodbye_is_answered_also_while_all_server_connections_are_in_use() {
+    let database = postgres::database();
+    let pooler = Pooler::start(&database.url(), limits(1, 1), Release::AtReadyForQuery);
+    let mut holder = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+    holder.send(&query("BEGIN"));
+    holder.read_to(b'Z');
+    let mut client = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+    client.send(b"X\0\0");
+    client.send(b"\0\x04");
+    assert!(client.read_to_end().is_empty());
+    pooler.until(|figures| &figures.clients, 1);
+}
