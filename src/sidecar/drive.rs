@@ -50,7 +50,7 @@ use super::client::{Identities, Identity, Key, Keys, Phase};
 use super::exchange::{Awaited, Exchange};
 use super::figures::{Commands, Figures, Request};
 use super::journal::Account;
-use super::pool::{Backoff, Queue, Release};
+use super::pool::{Age, Backoff, Queue, Release};
 use super::server;
 use super::state::{Hints, Pins, Roles};
 use super::statement::{Copies, Names, Texts};
@@ -182,7 +182,7 @@ struct Server {
     since: Instant,
     /// When its phase has lasted too long.
     deadline: Option<Instant>,
-    retire: Instant,
+    age: Age,
 }
 
 struct Loop {

@@ -109,6 +109,7 @@ impl Loop {
         server.parameters = self.identities.share(parameters.clone());
         server.key = (logged_in.pid, logged_in.secret);
         server.since = self.now;
+        let expires = server.age.next(self.now);
         self.opening -= 1;
         self.open += 1;
         // Another login may begin.
@@ -125,6 +126,9 @@ impl Loop {
         if let Some(identity) = &self.fashion {
             statements += dress(None, &identity.parameters, &mut self.out);
             server.dressed = Some(Rc::clone(identity));
+        }
+        if let Some(expires) = expires {
+            self.due(expires);
         }
         self.send_errand(j, statements, Purpose::Identify);
         self.welcome_all();
