@@ -51,7 +51,7 @@ use super::exchange::{Awaited, Exchange};
 use super::figures::{Commands, Figures, Request, Tenure};
 use super::journal::Account;
 use super::login::Offer;
-use super::pool::{Backoff, Queue, Release};
+use super::pool::{Age, Backoff, Queue, Release};
 use super::server;
 use super::state::{Hints, Pins, Roles};
 use super::statement::{Copies, Names, Texts};
@@ -188,7 +188,7 @@ struct Server {
     since: Instant,
     /// When its phase has lasted too long.
     deadline: Option<Instant>,
-    retire: Instant,
+    age: Age,
 }
 
 struct Loop {

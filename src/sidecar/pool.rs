@@ -4,12 +4,12 @@
 //! given back at one moment, decided in one place ([`Release`]). How many may exist is not decided here but by the charges
 //! ([`super::charge`]): the pool only says how many it would like to open.
 
+mod age;
 mod backoff;
 mod queue;
 mod told;
 
-use std::time::{Duration, Instant};
-
+pub use age::{Age, may_go};
 pub use backoff::{Backoff, Cause};
 pub use queue::{Queue, Waiter};
 pub use told::{Holds, crowded, holds, query_too_long, still_waiting, timed_out, transaction_too_idle};
@@ -67,6 +67,10 @@ pub struct Counts {
     pub opening: u32,
     /// Open ones, whoever uses them.
     pub open: u32,
+    /// Those among `open` that are [expiring](Age::is_expiring).
+    pub expiring: u32,
+    /// Those among `open` whose client will soon give them back, and then want one again: all with a client in transaction pooling.
+    pub busy: u32,
     /// Those among `open` that come back to the pool without a client doing anything.
     pub returning: u32,
     /// Clients that wait for a connection.
@@ -76,35 +80,17 @@ pub struct Counts {
 }
 
 /// How many connections to open now, were nothing in the way: enough for those who wait, at least `min`, at most `max`, few at a
-/// time.
+/// time. The expiring ones count as if they were gone, so that each has a successor before that.
 pub fn openings(limits: &Limits, counts: Counts) -> u32 {
     let exist = counts.open + counts.opening;
     let wanted = counts.waiting.saturating_sub(counts.opening + counts.returning);
     let first = u32::from(counts.greeting > 0 && exist == 0);
-    let missing = limits.min.saturating_sub(exist);
+    let missing = limits.min.max(counts.busy).saturating_sub(exist.saturating_sub(counts.expiring));
     wanted
         .max(missing)
         .max(first)
         .min(limits.max.saturating_sub(exist))
         .min(LOGINS_AT_ONCE.saturating_sub(counts.opening))
-}
-
-/// When an idle connection is to be closed, if `open` exist: `idle_since` and `retire` are its own times.
-pub fn closes_at(limits: &Limits, open: u32, idle_since: Instant, retire: Instant) -> Instant {
-    if open > limits.max {
-        idle_since
-    } else if open > limits.min {
-        retire.min(idle_since + limits.idle_timeout)
-    } else {
-        retire
-    }
-}
-
-/// The age at which a connection is replaced: maxLifetime, give or take a tenth by chance, so that those that were opened together
-/// do not end together.
-pub fn lifetime(limits: &Limits, random: u32) -> Duration {
-    let share = f64::from(random) / f64::from(u32::MAX);
-    limits.max_lifetime.mul_f64(0.9 + 0.2 * share)
 }
 
 /// How many clients may be logged in, so that the rest of the process never lacks one of its `descriptors`. Where there are very few

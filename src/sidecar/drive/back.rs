@@ -11,7 +11,7 @@ use crate::policy::settings::Verify;
 use crate::sidecar::client::Phase as Client;
 use crate::sidecar::exchange::{Abandoned, Event, Tracked};
 use crate::sidecar::fault::{Fault, planted};
-use crate::sidecar::pool::{self, Release};
+use crate::sidecar::pool::{self, Counts, Release};
 use crate::sidecar::server::{Phase, Purpose, calm, discard, dress, query, report};
 use crate::sidecar::state::Pins;
 use crate::sidecar::statement::Names;
@@ -144,7 +144,7 @@ impl Loop {
 
     /// Nobody uses server connection `j` any more, and it is clean.
     pub(super) fn rest(&mut self, j: usize) {
-        if self.worn(j) {
+        if self.worn(j) || self.is_succeeded(j, true) {
             return self.dismiss(j);
         }
         let open = self.open;
@@ -159,7 +159,8 @@ impl Loop {
             return self.send_errand(j, 1, Purpose::Calm);
         }
         (server.phase, server.since, server.deadline) = (Phase::Idle, self.now, None);
-        let close = pool::closes_at(&self.limits, open, server.since, server.retire);
+        // At the earliest: how many are expiring is counted when it is due.
+        let close = server.age.closes_at(&self.limits, open, 0, server.since);
         self.idle.push(j);
         self.due(close);
         self.look(j);
@@ -169,9 +170,20 @@ impl Loop {
     pub(super) fn worn(&self, j: usize) -> bool {
         let Some(server) = self.servers.get(j) else { return true };
         server.stained
-            || server.retire <= self.now
+            || server.age.is_over(self.now)
             || self.open > self.limits.max
             || !Arc::ptr_eq(&server.target, &self.target)
+    }
+
+    /// Whether server connection `j`, which nobody uses, ends before its time, since there are enough others. `returned`: a client has
+    /// just given it back, and will want one again.
+    pub(super) fn is_succeeded(&self, j: usize, returned: bool) -> bool {
+        if !self.servers.get(j).is_some_and(|server| server.age.is_expiring(self.now)) {
+            return false;
+        }
+        let counts = self.counts();
+        let busy = counts.busy + u32::from(returned && self.release == Release::AtReadyForQuery);
+        pool::may_go(&self.limits, Counts { busy, ..counts })
     }
 
     /// What an idle connection says by itself: changed parameters, notices, notifications; or that it ends.

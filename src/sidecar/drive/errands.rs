@@ -88,6 +88,8 @@ impl Loop {
         }
         self.learn(j);
         self.rest(j);
+        // It may be a successor.
+        self.close_idle();
     }
 
     /// A client waited for its start-up parameters.
@@ -169,7 +171,8 @@ impl Loop {
     pub(super) fn rest_aside(&mut self, j: usize) {
         let Some(server) = self.servers.get_mut(j) else { return };
         let end = server.since + LOOKING_TIME;
-        (server.phase, server.retire, server.deadline) = (Phase::Idle, end, Some(end));
+        (server.phase, server.deadline) = (Phase::Idle, Some(end));
+        server.age.end(end);
         self.due(end);
         self.look(j);
     }

@@ -125,6 +125,7 @@ impl Loop {
         server.key = (logged_in.pid, logged_in.secret);
         let took = self.now - std::mem::replace(&mut server.since, self.now);
         self.figures.login_times.record(took);
+        let expires = server.age.next(self.now);
         self.opening -= 1;
         self.open += 1;
         // Another login may begin.
@@ -141,6 +142,9 @@ impl Loop {
         if let Some(identity) = &self.fashion {
             statements += dress(None, &identity.parameters, &mut self.out);
             server.dressed = Some(Rc::clone(identity));
+        }
+        if let Some(expires) = expires {
+            self.due(expires);
         }
         self.send_errand(j, statements, Purpose::Identify);
         self.welcome_all();

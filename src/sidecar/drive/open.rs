@@ -16,7 +16,7 @@ use super::resolve::{Address, Lookup};
 use super::{Loop, SERVER, Server};
 use crate::sidecar::exchange::{Awaited, Exchange};
 use crate::sidecar::figures::Tenure;
-use crate::sidecar::pool::{self, Counts};
+use crate::sidecar::pool::{self, Age, Counts, Release};
 use crate::sidecar::server::Phase;
 use crate::sidecar::state::{Hints, Pins, Roles};
 use crate::sidecar::statement::Copies;
@@ -62,14 +62,18 @@ impl Loop {
     }
 
     pub(super) fn counts(&self) -> Counts {
-        let returning = self
-            .servers
-            .iter()
-            .filter(|(_, server)| server.client.is_none() && matches!(server.phase, Phase::Busy(..) | Phase::Draining));
+        let (mut returning, mut expiring) = (0, 0);
+        for (_, server) in self.servers.iter().filter(|(_, server)| server.phase.is_open()) {
+            let alone = server.client.is_none();
+            returning += u32::from(alone && matches!(server.phase, Phase::Busy(..) | Phase::Draining));
+            expiring += u32::from(server.age.is_expiring(self.now));
+        }
         Counts {
             opening: self.opening,
             open: self.open,
-            returning: u32::try_from(returning.count()).unwrap_or(u32::MAX),
+            expiring,
+            busy: if self.release == Release::AtReadyForQuery { self.attached } else { 0 },
+            returning,
             waiting: self.queue.len(),
             greeting: self.greeting.len(),
         }
@@ -102,7 +106,7 @@ impl Loop {
         let connecting =
             connecting(address, &self.target.keepalive, timeout).and_then(|fd| Peer::new(&self.epoll, fd, token, true));
         let random = self.random();
-        let lifetime = pool::lifetime(&self.limits, random);
+        let age = Age::new(&self.limits, self.now, random);
         let peer = match connecting {
             Ok(peer) => peer,
             Err(error) => {
@@ -141,7 +145,7 @@ impl Loop {
             last_word: None,
             since: self.now,
             deadline: Some(deadline),
-            retire: self.now + lifetime,
+            age,
         });
         self.opening += 1;
         self.restless = true;

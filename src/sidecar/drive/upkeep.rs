@@ -11,7 +11,6 @@ use super::{Final, Loop};
 use crate::sidecar::charge::CONFIRMATION;
 use crate::sidecar::figures::{Command, Request, add};
 use crate::sidecar::login::Offer;
-use crate::sidecar::pool;
 use crate::sidecar::server::Phase;
 use crate::sidecar::wire::fatal;
 
@@ -72,7 +71,7 @@ impl Loop {
             self.sweep_clients(),
             self.look_at_waiting(),
             self.sweep_cancels(),
-            self.next_idle_close(),
+            self.next_age(),
             self.next_look(),
         ];
         for at in times.into_iter().flatten() {
@@ -82,21 +81,24 @@ impl Loop {
     }
 
     /// From the bottom of the stack: those that nobody has needed for longest.
-    fn close_idle(&mut self) {
+    pub(super) fn close_idle(&mut self) {
         for j in self.idle.clone() {
+            let expiring = self.counts().expiring;
             let Some(server) = self.servers.get(j) else { continue };
-            if pool::closes_at(&self.limits, self.open, server.since, server.retire) <= self.now {
+            let closes = server.age.closes_at(&self.limits, self.open, expiring, server.since);
+            if closes <= self.now || self.is_succeeded(j, false) {
                 self.dismiss(j);
             }
         }
     }
 
-    fn next_idle_close(&self) -> Option<Instant> {
-        let at = |j: &usize| {
-            let server = self.servers.get(*j)?;
-            Some(pool::closes_at(&self.limits, self.open, server.since, server.retire))
-        };
-        self.idle.iter().filter_map(at).min()
+    /// When the next idle connection may be closed, or the next open one needs a successor.
+    fn next_age(&self) -> Option<Instant> {
+        let expiring = self.counts().expiring;
+        let idle = self.idle.iter().filter_map(|j| self.servers.get(*j));
+        let closes = idle.map(|server| server.age.closes_at(&self.limits, self.open, expiring, server.since));
+        let open = self.servers.iter().filter(|(_, server)| server.phase.is_open());
+        closes.chain(open.filter_map(|(_, server)| server.age.next(self.now))).min()
     }
 
     fn look_by_idle(&mut self) {

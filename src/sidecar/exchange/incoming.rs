@@ -142,7 +142,6 @@ impl Exchange {
 
     /// ReadyForQuery.
     fn ready(&mut self, status: u8, tracked: Option<&mut Tracked<'_>>) {
-        self.deallocating = None;
         let executed = std::mem::take(&mut self.executed);
         if let Some(item) = self.queue.ready() {
             self.mixed |= executed && item.owed == Owed::Query;
@@ -151,6 +150,10 @@ impl Exchange {
         self.status = status;
         self.answered = self.answered.wrapping_add(1);
         self.open = !self.queue.is_empty();
+        if !self.open {
+            // Nothing follows such a statement before all is answered, so it was this one, and it failed.
+            self.deallocating = None;
+        }
     }
 
     /// A statement has run, with this command tag.

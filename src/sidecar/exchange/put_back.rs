@@ -41,6 +41,10 @@ pub fn put_back<'a>(body: &'a [u8], about: &About, out: &mut Vec<u8>) -> (&'a [u
     let stale = missing && matches!(about, About::Stale(_));
     message(out, b'E', |out| {
         for (kind, text) in Fields::new(body).iter() {
+            // Where in a text that the client has not just sent.
+            if kind == b'P' && matches!(about, About::Copy(..)) {
+                continue;
+            }
             out.push(kind);
             match kind {
                 b'C' if stale => out.extend_from_slice(STALE.0),

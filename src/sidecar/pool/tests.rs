@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use super::*;
 use crate::policy::limits::Profile;
 use crate::sidecar::wire::fatal;
@@ -34,9 +36,10 @@ fn clients_leave_descriptors_to_everything_else() {
 proptest! {
     #[test]
     fn never_opens_beyond_max(min in 1_u32..20, more in 0_u32..20, open in 0_u32..30, opening in 0_u32..30,
-                              returning in 0_u32..9, waiting in 0_u32..99, greeting in 0_u32..9) {
+                              returning in 0_u32..9, waiting in 0_u32..99, greeting in 0_u32..9,
+                              expiring in 0_u32..30, busy in 0_u32..30) {
         let limits = limits(min, min + more);
-        let counts = Counts { opening, open, returning, waiting, greeting };
+        let counts = Counts { opening, open, expiring, busy, returning, waiting, greeting };
         let n = openings(&limits, counts);
         prop_assert!(n == 0 || open + opening + n <= limits.max);
         prop_assert!(n == 0 || opening + n <= LOGINS_AT_ONCE);
@@ -75,10 +78,54 @@ proptest! {
     }
 
     #[test]
-    fn lifetimes_stay_within_a_tenth(random in any::<u32>()) {
-        let limits = limits(1, 2);
-        let lifetime = lifetime(&limits, random);
-        prop_assert!(lifetime >= limits.max_lifetime.mul_f64(0.899) && lifetime <= limits.max_lifetime.mul_f64(1.101));
+    fn times_differ_by_a_tenth_at_most(random in any::<u32>()) {
+        let (limits, now) = (limits(1, 2), Instant::now());
+        let age = Age::new(&limits, now, random);
+        let (shortest, longest) = (limits.max_lifetime.mul_f64(0.899), limits.max_lifetime.mul_f64(1.101));
+        prop_assert!(!age.is_over(now + shortest) && age.is_over(now + longest));
+        let expires = age.next(now).unwrap();
+        prop_assert!(!age.is_expiring(now) && age.is_expiring(expires));
+        let retire = age.next(expires).unwrap();
+        prop_assert_eq!(retire - expires, Duration::from_secs(30));
+        prop_assert!(!age.is_expiring(retire) && age.is_over(retire) && age.next(retire).is_none());
+        let idle = age.closes_at(&limits, 2, 0, now) - now;
+        prop_assert!(idle >= limits.idle_timeout.mul_f64(0.899) && idle <= limits.idle_timeout);
+    }
+
+    /// Connections that begin and end as the loop has it, with logins that last one step of a second; transactions are shorter.
+    #[test]
+    fn a_pool_never_falls_below_min_for_age_and_never_exceeds_max(
+        min in 1_u32..8, more in 0_u32..4, chances in proptest::collection::vec(any::<u32>(), 1..50),
+        busy in proptest::collection::vec(0_u32..9, 1..50),
+    ) {
+        let limits = Limits { max_lifetime: Duration::from_mins(5), ..limits(min, min + more) };
+        let (mut now, mut open, mut opening) = (Instant::now(), Vec::<Age>::new(), Vec::<Age>::new());
+        let (mut chances, mut warm) = (chances.into_iter().cycle(), false);
+        for busy in busy.into_iter().cycle().take(1000) {
+            now += Duration::from_secs(1);
+            open.append(&mut opening);
+            let busy = busy.min(u32::try_from(open.len()).unwrap());
+            let counts = |open: &Vec<Age>| Counts {
+                open: u32::try_from(open.len()).unwrap(),
+                expiring: u32::try_from(open.iter().filter(|age| age.is_expiring(now)).count()).unwrap(),
+                busy,
+                ..Counts::default()
+            };
+            let mut at = 0;
+            while let Some(age) = open.get(at) {
+                let goes = age.is_over(now) || (age.is_expiring(now) && may_go(&limits, counts(&open)));
+                if goes { open.remove(at); } else { at += 1; }
+            }
+            for _ in 0..openings(&limits, counts(&open)) {
+                opening.push(Age::new(&limits, now, chances.next().unwrap()));
+            }
+            prop_assert!(open.len() + opening.len() <= limits.max as usize);
+            warm |= open.len() >= min as usize;
+            // Without room for a successor one is missing for a moment.
+            let least = (min - u32::from(more == 0)) as usize;
+            prop_assert!(!warm || open.len() >= least, "{} of {min}", open.len());
+        }
+        prop_assert!(warm);
     }
 }
 
@@ -116,11 +163,35 @@ fn who_waits_again_stands_where_it_came_and_each_is_told_once() {
 #[test]
 fn closes_idle_connections_above_min_and_old_ones() {
     let (limits, now) = (limits(2, 4), Instant::now());
-    let retire = now + limits.max_lifetime;
-    assert_eq!(closes_at(&limits, 2, now, retire), retire);
-    assert_eq!(closes_at(&limits, 3, now, retire), now + limits.idle_timeout);
-    assert_eq!(closes_at(&limits, 3, now, now + Duration::from_secs(1)), now + Duration::from_secs(1));
-    assert_eq!(closes_at(&limits, 5, now, retire), now);
+    let age = Age::new(&limits, now, 0);
+    let retire = now + limits.max_lifetime.mul_f64(0.9);
+    assert_eq!(age.closes_at(&limits, 2, 0, now), retire);
+    assert_eq!(age.closes_at(&limits, 3, 0, now), now + limits.idle_timeout);
+    assert_eq!(age.closes_at(&limits, 3, 1, now), retire, "a successor");
+    assert_eq!(age.closes_at(&limits, 4, 1, now), now + limits.idle_timeout);
+    assert_eq!(age.closes_at(&limits, 3, 0, retire), retire);
+    assert_eq!(age.closes_at(&limits, 5, 0, now), now);
+}
+
+#[test]
+fn an_expiring_connection_gets_a_successor_and_then_goes() {
+    let (limits, counts) = (limits(2, 4), Counts::default());
+    let expiring = Counts { open: 2, expiring: 1, ..counts };
+    assert_eq!((openings(&limits, expiring), may_go(&limits, expiring)), (1, false));
+    let opening = Counts { opening: 1, ..expiring };
+    assert_eq!((openings(&limits, opening), may_go(&limits, opening)), (0, false));
+    let both = Counts { open: 3, ..expiring };
+    assert_eq!((openings(&limits, both), may_go(&limits, both)), (0, true));
+    // As many as are in use, and for those who wait the old ones will do.
+    assert_eq!(openings(&limits, Counts { busy: 3, ..both }), 1);
+    assert!(!may_go(&limits, Counts { busy: 2, waiting: 1, ..both }));
+    // All of them, and room for one: one after the other.
+    let full = Counts { open: 4, expiring: 3, ..counts };
+    assert_eq!((openings(&limits, full), may_go(&limits, full)), (0, true));
+    assert_eq!(openings(&limits, Counts { open: 3, expiring: 2, ..counts }), 1);
+    let in_use = Counts { open: 4, expiring: 4, busy: 4, ..counts };
+    assert!(may_go(&limits, in_use));
+    assert!(!may_go(&limits, Counts { open: 3, opening: 1, expiring: 3, ..in_use }));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use weir::policy::limits::Limits;
 use weir::sidecar::pool::Release;
 
 use crate::pooler::{Pooler, eventually, limits};
@@ -54,6 +55,25 @@ fn a_cancel_request_goes_over_tls_too() {
     client.vanish();
     pooler.until(|figures| &figures.active, 0);
     assert_eq!(log_in(&pooler).value("SELECT 2"), "2");
+}
+
+/// What came behind the message over TLS is looked at once its client is gone.
+#[test]
+fn a_client_in_the_middle_of_a_message_gets_its_rest_before_it_is_told() {
+    const LONG: usize = 24_000_000;
+    let server = ENCRYPTED.get();
+    let limits = Limits { query_timeout: Some(Duration::from_secs(1)), ..limits(1, 1) };
+    let url = server.url("localhost", "scram", "?sslmode=require");
+    let pooler = Pooler::start(&url, limits, Release::AtReadyForQuery);
+    let mut slow = log_in(&pooler);
+    let backend = slow.value("SELECT pg_backend_pid()");
+    slow.send(&query(&format!("SELECT repeat('x', {LONG}) FROM generate_series(1, 3)")));
+    eventually("its query to be cancelled", || pooler.count(|figures| &figures.cancels) == 1);
+    let messages = slow.read_to_end();
+    let kinds: String = messages.iter().map(|message| char::from(message.kind)).collect();
+    assert_eq!((&*kinds, &*field(&messages[2], b'C')), ("TDE", "57014"));
+    assert!(messages[1].body.len() == LONG + 6 && messages[1].body[6..].iter().all(|byte| *byte == b'x'));
+    assert_eq!(log_in(&pooler).value("SELECT pg_backend_pid()"), backend);
 }
 
 #[test]

@@ -124,6 +124,29 @@ fn a_full_server_is_waited_out_and_named_after_the_timeout() {
     assert_eq!(patient.join().unwrap().unwrap(), "5");
 }
 
+/// A standby without hot_standby says for as long as it lives what others say while they start.
+#[test]
+fn a_starting_server_is_waited_out_and_named_after_the_timeout() {
+    let server = Arc::new(Postgres::start("hot_standby = off"));
+    let database = server.database();
+    let standby = server.data().join("standby.signal");
+    server.stop("fast");
+    std::fs::write(&standby, "").unwrap();
+    server.resume();
+    let pooler = Pooler::start(&database.url(), short(1, 2), Release::AtDisconnect);
+    let error = Raw::log_in(pooler.port, &database.name, &[]).err().unwrap();
+    assert_eq!(field(&error, b'C'), "57P03");
+    assert!(field(&error, b'M').contains(" for a server connection"), "{error:?}");
+    pooler.send(Command::Limits(Limits { connection_timeout: PATIENCE, ..limits(1, 2) }));
+    let (port, name) = (pooler.port, database.name.clone());
+    let patient = std::thread::spawn(move || Raw::log_in(port, &name, &[]).map(|mut raw| raw.value("SELECT 5")));
+    pooler.until(|figures| &figures.waiting, 1);
+    server.stop("fast");
+    std::fs::remove_file(&standby).unwrap();
+    server.resume();
+    assert_eq!(patient.join().unwrap().unwrap(), "5");
+}
+
 #[test]
 fn an_address_where_nobody_answers_costs_no_charge_that_stays() {
     // Reserved for documentation (RFC 5737): routers drop it, or say that there is no way.

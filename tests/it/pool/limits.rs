@@ -52,6 +52,33 @@ fn old_connections_are_replaced() {
     });
 }
 
+/// Its client keeps the old one until the other is there.
+#[test]
+fn a_successor_is_there_before_an_old_connection_ends() {
+    let database = postgres::database();
+    let backend = "SELECT pg_backend_pid()";
+    for release in [Release::AtDisconnect, Release::AtReadyForQuery] {
+        let limits = Limits { max_lifetime: Duration::from_secs(3), ..limits(1, 2) };
+        let pooler = Pooler::start(&database.url(), limits, release);
+        let mut holder = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+        holder.send(&query("BEGIN"));
+        holder.read_to(b'Z');
+        let old = holder.value(backend);
+        pooler.until(|figures| &figures.idle, 1);
+        assert_eq!(database.connections(), 2, "{release:?}");
+        assert_eq!(holder.value(backend), old, "{release:?}");
+        let mut next = Raw::log_in(pooler.port, &database.name, &[]).unwrap();
+        let successor = next.value(backend);
+        next.goodbye();
+        holder.send(&query("COMMIT"));
+        holder.read_to(b'Z');
+        holder.goodbye();
+        let ended = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {old}");
+        eventually("the old one to be gone", || database.sql(&ended) == "0");
+        assert_ne!(successor, old, "{release:?}");
+    }
+}
+
 #[test]
 fn who_waits_longer_than_connection_timeout_is_told_why() {
     let database = postgres::database();
