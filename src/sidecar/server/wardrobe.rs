@@ -71,6 +71,8 @@ fn set(statement: &str, new: &Parameters, out: &mut Vec<u8>) -> u32 {
         });
         message(out, b'E', |out| out.extend_from_slice(&[0; 5]));
     }
+    // Else a client could bind it.
+    message(out, b'C', |out| out.extend_from_slice(b"S\0"));
     message(out, b'S', |_| ());
     1
 }
@@ -128,12 +130,12 @@ mod tests {
             let mut out = Vec::new();
             (dress(old, new, &mut out), kinds(&out))
         };
-        assert_eq!(run(None, &a), (1, "PBEBEBES".to_owned()));
-        assert_eq!(run(Some(&b), &a), (1, "PBEBEBES".to_owned()));
-        assert_eq!(run(Some(&a), &b), (2, "QPBES".to_owned()));
+        assert_eq!(run(None, &a), (1, "PBEBEBECS".to_owned()));
+        assert_eq!(run(Some(&b), &a), (1, "PBEBEBECS".to_owned()));
+        assert_eq!(run(Some(&a), &b), (2, "QPBECS".to_owned()));
         assert_eq!(run(Some(&a), &Parameters::default()), (1, "Q".to_owned()));
         let role: Parameters = [("application_name", "a"), ("Role", "owner")].into_iter().collect();
-        assert_eq!(run(Some(&role), &b), (4, "QQQPBES".to_owned()));
+        assert_eq!(run(Some(&role), &b), (4, "QQQPBECS".to_owned()));
     }
 
     #[test]
