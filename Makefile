@@ -9,6 +9,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 REGISTRY ?= weir.local
 TAG ?= $(VERSION)
 SEEDS ?= 1200
+FUZZ_SECONDS ?= 600
 CLUSTER := tests/cluster/weir-cluster
 CERTIFICATES := /etc/ssl/certs/ca-certificates.crt
 
@@ -120,6 +121,11 @@ bench-poolers: ## Only the sidecar beside PgBouncer, as above (25 minutes; ROUND
 bench-syscalls: ## Count system calls and instructions for a transaction, beside PgBouncer (SCENARIOS, PGBOUNCER, PG_DOORMAN as above)
 	@tests/cluster/install strace=strace valgrind=valgrind $(if $(PGBOUNCER),,pgbouncer=pgbouncer)
 	cargo bench --profile dev --bench poolers -- --counts
+
+.PHONY: fuzz
+fuzz: ## Compare random clients of the pool with PostgreSQL alone, from fresh seeds (FUZZ_SECONDS=600; FUZZ_SEED= runs one again)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_FROM=$${FUZZ_FROM:-$$(date +%s)00000} FUZZ_WORKERS=$${FUZZ_WORKERS:-$$(nproc)} \
+	  cargo test --test fuzz -- --nocapture --include-ignored --test-threads=1 answered_like_postgresql
 
 .PHONY: model
 model: ## The same with larger bounds (half an hour), and that nothing freezes (SEEDS=1200 of each scenario)

@@ -49,6 +49,14 @@ impl Pooler {
         Self::start_within(url, limits, release, |start| drive::run(start).unwrap())
     }
 
+    /// With something run in the loop's thread before it begins.
+    pub fn start_planted(url: &str, limits: Limits, release: Release, plant: fn()) -> Self {
+        Self::start_within(url, limits, release, move |start| {
+            plant();
+            drive::run(start).unwrap()
+        })
+    }
+
     /// As [`Pooler::start`]; `run` runs the loop in its thread.
     pub fn start_within(
         url: &str,
