@@ -14,10 +14,13 @@ use crate::sidecar::statement::Names;
 impl Server {
     /// Whether its next statement will fail: see [`Exchange::mixed`](crate::sidecar::exchange::Exchange::mixed).
     pub(super) fn is_torn(&self) -> bool {
+        if !self.exchange.mixed() {
+            return false;
+        }
         let version = self.parameters.get(b"server_version").unwrap_or_default();
         let major = version.split(|byte| !byte.is_ascii_digit()).next().unwrap_or_default();
         // From 10 on a major version has two digits.
-        self.exchange.mixed() && major >= &b"18"[..]
+        major >= &b"18"[..]
     }
 }
 

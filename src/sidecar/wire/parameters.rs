@@ -43,9 +43,9 @@ impl Parameters {
     }
 
     fn position(&self, name: &[u8]) -> Result<usize, usize> {
-        let lower = |name: &[u8]| name.iter().map(u8::to_ascii_lowercase).collect::<Vec<_>>();
-        let wanted = lower(name);
-        self.0.binary_search_by(|(name, _)| lower(name).cmp(&wanted))
+        // Asked for at each transaction: nothing is allocated.
+        let wanted = || name.iter().map(u8::to_ascii_lowercase);
+        self.0.binary_search_by(|(name, _)| name.iter().map(u8::to_ascii_lowercase).cmp(wanted()))
     }
 }
 

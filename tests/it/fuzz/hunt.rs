@@ -134,6 +134,8 @@ pub fn run(other: Other, seconds: u64) {
         search(other, variable("FUZZ_FROM").unwrap_or(0), time, variable("FUZZ_WORKERS").unwrap_or(1))
     };
     println!("{tally:?} in {} s", begun.elapsed().as_secs());
+    let (scripts, unfit) = (tally.scripts.load(Ordering::Relaxed), tally.unfit.load(Ordering::Relaxed));
+    assert!(unfit <= 5 + scripts / 10, "the author writes what can't be judged: {unfit} beside {scripts} scripts");
     if let Some(found) = found {
         panic!("{}", report(other, &found));
     }
