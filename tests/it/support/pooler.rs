@@ -50,6 +50,7 @@ impl Pooler {
     }
 
     /// With something run in the loop's thread before it begins.
+    #[allow(dead_code, reason = "each test binary uses its own part")]
     pub fn start_planted(url: &str, limits: Limits, release: Release, plant: fn()) -> Self {
         Self::start_within(url, limits, release, move |start| {
             plant();
