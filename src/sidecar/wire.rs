@@ -8,7 +8,7 @@ mod message;
 mod parameters;
 mod version;
 
-pub use message::{Fields, Message, Refusal, fatal, message, next, put};
+pub use message::{Column, Fields, Message, Refusal, columns, fatal, message, next, put};
 pub use parameters::Parameters;
 pub use version::{CANCEL_KEY_MAX, CANCEL_KEY_SHORT, Version};
 

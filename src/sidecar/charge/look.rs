@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::attempt::Attempt;
 use super::server::Incarnation;
+use crate::sidecar::wire::{Column, columns};
 
 /// Which server this is: one row of system_identifier (or 0), postmaster start, authentication_timeout in seconds.
 macro_rules! server {
@@ -192,7 +193,7 @@ impl Identity {
     pub fn parse<'a>(rows: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, LookError> {
         let mut rows = rows.into_iter();
         let (Some(row), None) = (rows.next(), rows.next()) else { return Err(LookError::Rows) };
-        let [system, started, timeout, backend_started] = columns(row)?;
+        let [system, started, timeout, backend_started] = columns(row).ok_or(LookError::Form)?;
         let (incarnation, authentication_timeout) = server(system, started, timeout)?;
         Ok(Self { incarnation, backend_started: hex(backend_started)?, authentication_timeout })
     }
@@ -203,7 +204,8 @@ impl Answer {
     pub fn parse<'a>(rows: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, LookError> {
         let mut answer: Option<Self> = None;
         for row in rows {
-            let [system, started, timeout, invisible, pid, backend_started, application_name] = columns(row)?;
+            let [system, started, timeout, invisible, pid, backend_started, application_name] =
+                columns(row).ok_or(LookError::Form)?;
             let (incarnation, authentication_timeout) = server(system, started, timeout)?;
             let invisible = invisible.map(|text| numbers(Some(text))).transpose()?;
             let first = || Self { incarnation, authentication_timeout, rows: Vec::new(), invisible: invisible.clone() };
@@ -223,28 +225,6 @@ impl Answer {
         }
         answer.ok_or(LookError::Rows)
     }
-}
-
-type Column<'a> = Option<&'a [u8]>;
-
-/// The columns of a DataRow's body (PostgreSQL manual, Message Formats).
-fn columns<const N: usize>(body: &[u8]) -> Result<[Column<'_>; N], LookError> {
-    let (count, mut rest) = body.split_first_chunk().ok_or(LookError::Form)?;
-    if usize::from(u16::from_be_bytes(*count)) != N {
-        return Err(LookError::Form);
-    }
-    let mut columns = [None; N];
-    for column in &mut columns {
-        let (length, after) = rest.split_first_chunk().ok_or(LookError::Form)?;
-        rest = after;
-        let length = i32::from_be_bytes(*length);
-        if length != -1 {
-            let length = usize::try_from(length).map_err(|_| LookError::Form)?;
-            *column = Some(rest.get(..length).ok_or(LookError::Form)?);
-            rest = rest.get(length..).unwrap_or_default();
-        }
-    }
-    rest.is_empty().then_some(columns).ok_or(LookError::Form)
 }
 
 fn server(system: Column<'_>, started: Column<'_>, timeout: Column<'_>) -> Result<(Incarnation, Duration), LookError> {

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::{Pin, Pins};
-use crate::sidecar::wire::Parameters;
+use crate::sidecar::wire::{Parameters, columns};
 
 /// Who a session is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Answer {
         let mut roles = None;
         let (mut custom, mut unset) = (Vec::new(), Vec::new());
         for row in rows {
-            let (kind, name, value) = columns(row).ok_or(AnswerError)?;
+            let [Some(kind), name, value] = columns(row).ok_or(AnswerError)? else { return Err(AnswerError) };
             match (kind, name, value) {
                 (b"r", Some(session), Some(current)) => {
                     let found = Roles { session: bytes(session)?.into(), current: bytes(current)?.into() };
@@ -111,25 +111,6 @@ impl Roles {
     pub fn of_login(user: &[u8]) -> Self {
         Self { session: user.into(), current: (*b"none").into() }
     }
-}
-
-type Row<'a> = (&'a [u8], Option<&'a [u8]>, Option<&'a [u8]>);
-
-/// The three columns of a DataRow's body (PostgreSQL manual, Message Formats).
-fn columns(body: &[u8]) -> Option<Row<'_>> {
-    let (&[0, 3], mut rest) = body.split_first_chunk()? else { return None };
-    let mut columns = [None; 3];
-    for column in &mut columns {
-        let (length, after) = rest.split_first_chunk()?;
-        rest = after;
-        if *length != [0xff; 4] {
-            let (value, after) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
-            *column = Some(value);
-            rest = after;
-        }
-    }
-    let [kind, name, value] = columns;
-    rest.is_empty().then_some((kind?, name, value))
 }
 
 /// Bytes from the format `escape`: a backslash doubled, others as they are or as `\` and three octal digits.

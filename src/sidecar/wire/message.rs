@@ -39,6 +39,29 @@ pub fn next<'a>(data: &mut &'a [u8], max: u32) -> Result<Option<Message<'a>>, Ma
     Ok(Some(Message { kind, body: message.get(5..).unwrap_or_default() }))
 }
 
+/// A column of a DataRow; none is NULL.
+pub type Column<'a> = Option<&'a [u8]>;
+
+/// The columns of a DataRow's body; `None` unless it has exactly `N` of them (PostgreSQL manual, Message Formats).
+pub fn columns<const N: usize>(body: &[u8]) -> Option<[Column<'_>; N]> {
+    let (count, mut rest) = body.split_first_chunk()?;
+    if usize::from(u16::from_be_bytes(*count)) != N {
+        return None;
+    }
+    let mut columns = [None; N];
+    for column in &mut columns {
+        let (length, after) = rest.split_first_chunk()?;
+        rest = after;
+        let length = i32::from_be_bytes(*length);
+        if length != -1 {
+            let (value, after) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+            *column = Some(value);
+            rest = after;
+        }
+    }
+    rest.is_empty().then_some(columns)
+}
+
 /// The fields of an ErrorResponse or NoticeResponse.
 #[derive(Clone, Copy, Debug)]
 pub struct Fields<'a>(&'a [u8]);
@@ -189,6 +212,7 @@ mod tests {
             let mut rest = &*data;
             while let Ok(Some(message)) = next(&mut rest, 32) {
                 Fields::new(message.body).iter().for_each(drop);
+                columns::<3>(message.body);
                 Refusal::from_server(message.body);
             }
         }
