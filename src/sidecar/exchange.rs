@@ -8,7 +8,9 @@ mod incoming;
 mod naming;
 mod outgoing;
 mod owed;
+mod passing;
 mod put_back;
+mod resolve;
 
 use std::rc::Rc;
 

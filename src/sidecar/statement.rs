@@ -29,12 +29,35 @@ pub const TEXT_MAX: usize = 64 * 1024;
 
 /// What our names of statements begin with.
 pub const PREFIX: &str = "weir_";
-/// A statement of our own, of no text: made where one is needed that exists for sure.
-pub const SPARE: &[u8] = b"weir_spare";
-/// A statement of our own, which drops [`SPARE`].
-pub const DROP_SPARE: &[u8] = b"weir_drop";
-/// A name that never exists: numbers begin with 1.
-pub const NEVER: &[u8] = b"weir_0";
+/// The number of a name that never exists: numbers begin with 1.
+pub const NEVER: u32 = 0;
+
+/// A statement of our own that is made on a server where a client's message needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spare {
+    /// Of no text: there for sure, and may be dropped.
+    Empty,
+    /// Drops [`Spare::Empty`].
+    Drop,
+}
+
+impl Spare {
+    /// Its name on servers.
+    pub const fn name(self) -> &'static [u8] {
+        match self {
+            Self::Empty => b"weir_spare",
+            Self::Drop => b"weir_drop",
+        }
+    }
+
+    /// Its text, which PostgreSQL takes also in a transaction that has failed where it is none.
+    pub const fn text(self) -> &'static [u8] {
+        match self {
+            Self::Empty => b"",
+            Self::Drop => b"DEALLOCATE weir_spare",
+        }
+    }
+}
 
 /// A text with its declared parameter types, of clients that parse under the same settings.
 #[derive(Debug)]
@@ -97,7 +120,7 @@ pub fn name_of(number: u32, room: &mut [u8; 16]) -> &[u8] {
     let mut left = &mut room[..];
     let written = std::io::Write::write_fmt(&mut left, format_args!("{PREFIX}{number}")).is_ok();
     let len = 16 - left.len();
-    room.get(..len).filter(|_| written).unwrap_or(NEVER)
+    room.get(..len).filter(|_| written).unwrap_or_default()
 }
 
 /// The same, appended.
@@ -134,6 +157,6 @@ mod tests {
             write_name(id, &mut out);
             assert_eq!(out, format!("weir_{id}").into_bytes());
         }
-        assert_eq!(NEVER, b"weir_0");
+        assert_eq!(name_of(NEVER, &mut [0; 16]), b"weir_0");
     }
 }

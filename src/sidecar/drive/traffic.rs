@@ -9,12 +9,13 @@ use rustix::fd::OwnedFd;
 
 use super::peer::{BUFFER, Gone};
 use super::{Loop, Server, TURN};
-use crate::sidecar::client::Phase as Client;
+use crate::sidecar::client::{Identity, Phase as Client};
 use crate::sidecar::exchange::{Abandoned, Event, Stop, Tracked};
 use crate::sidecar::figures::add;
 use crate::sidecar::pool::Release;
 use crate::sidecar::server::Phase;
 use crate::sidecar::state::{Pin, Pins};
+use crate::sidecar::statement::{Copies, Names, Texts};
 use crate::sidecar::tls::Transport;
 use crate::sidecar::wire::{Parameters, fatal};
 
@@ -99,14 +100,14 @@ impl Loop {
     pub(super) fn forward(&mut self, i: usize, j: usize, n: usize) -> bool {
         let (Some(client), Some(server)) = (self.clients.get_mut(i), self.servers.get_mut(j)) else { return false };
         let data = self.buffer.get(..n).unwrap_or_default();
-        let mut tracked =
-            client.identity.as_ref().filter(|_| self.release == Release::AtReadyForQuery).map(|identity| Tracked {
-                names: &mut client.names,
-                copies: &mut server.copies,
-                texts: &mut self.texts,
-                settings: &identity.parsing,
-                listens: server.pins.contains(Pin::Listen),
-            });
+        let mut tracked = track(
+            self.release,
+            &mut client.names,
+            client.identity.as_ref(),
+            &mut server.copies,
+            &mut self.texts,
+            server.pins,
+        );
         self.out.clear();
         let fed = server.exchange.from_client(data, tracked.as_mut(), &mut self.out);
         let rest = data.get(fed.to..).unwrap_or_default();
@@ -208,14 +209,14 @@ impl Loop {
         let (data, beyond) = data.split_at(until);
         let mut changed: Option<Parameters> = None;
         let current = &server.parameters;
-        let mut tracked =
-            client.identity.as_ref().filter(|_| self.release == Release::AtReadyForQuery).map(|identity| Tracked {
-                names: &mut client.names,
-                copies: &mut server.copies,
-                texts: &mut self.texts,
-                settings: &identity.parsing,
-                listens: server.pins.contains(Pin::Listen),
-            });
+        let mut tracked = track(
+            self.release,
+            &mut client.names,
+            client.identity.as_ref(),
+            &mut server.copies,
+            &mut self.texts,
+            server.pins,
+        );
         self.out.clear();
         let fed = server.exchange.from_server(data, tracked.as_mut(), &mut self.out, |event| match event {
             Event::Parameter(name, value) => {
@@ -267,4 +268,17 @@ impl Loop {
         }
         Ok(true)
     }
+}
+
+/// What is followed of a client with these names and settings on a server connection with these copies and pins: nothing in session pooling.
+fn track<'a>(
+    release: Release,
+    names: &'a mut Names,
+    identity: Option<&'a Rc<Identity>>,
+    copies: &'a mut Copies,
+    texts: &'a mut Texts,
+    pins: Pins,
+) -> Option<Tracked<'a>> {
+    let identity = identity.filter(|_| release == Release::AtReadyForQuery)?;
+    Some(Tracked { names, copies, texts, settings: &identity.parsing, listens: pins.contains(Pin::Listen) })
 }

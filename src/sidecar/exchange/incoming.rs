@@ -4,6 +4,7 @@ use super::put_back::put_back;
 use super::{About, Event, Exchange, Fed, Item, Owed, Tracked, pass};
 use crate::sidecar::fault::{Fault, planted};
 use crate::sidecar::state::Hints;
+use crate::sidecar::statement::Spare;
 use crate::sidecar::wire::{Fields, Malformed, SERVER_MESSAGE_MAX, header};
 
 /// Longest ParameterStatus or CommandComplete that is looked at.
@@ -168,7 +169,7 @@ impl Exchange {
             (b"DEALLOCATE", Some(tracked)) => {
                 if let Some(name) = self.deallocating.take() {
                     tracked.names.remove(&name);
-                    tracked.copies.set_spare(false);
+                    tracked.copies.set_spare(Spare::Empty, false);
                 }
             }
             _ => {}

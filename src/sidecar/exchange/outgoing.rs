@@ -1,6 +1,7 @@
 //! From the client to the server.
 
 use super::naming::Step;
+use super::passing::Passing;
 use super::{Exchange, Fed, Item, OUT_MAX, Owed, Stop, Tracked, pass};
 use crate::sidecar::state::Hints;
 use crate::sidecar::wire::{CLIENT_MESSAGE_MAX, Malformed, header};
@@ -23,7 +24,7 @@ impl Exchange {
                 if out.len() > OUT_MAX {
                     return Fed { wait: true, ..fed };
                 }
-                match self.follow(kind, body, data, &mut fed, tracked, out) {
+                match self.follow(kind, body, &mut Passing { data, fed: &mut fed, tracked, out }) {
                     Step::AsIs(item) => self.ask(item),
                     Step::Replaced(left) => {
                         self.to_server = left;
@@ -35,25 +36,23 @@ impl Exchange {
                 }
             } else {
                 match kind {
-                    b'Q' => self.ask(Owed::Query),
-                    b'F' => {
-                        // It calls whatever it likes.
-                        self.hints |= Hints::EVERYTHING;
-                        self.ask(Owed::Query);
-                    }
-                    b'S' => self.ask(Owed::Sync),
-                    b'P' => self.ask(Owed::Parse),
-                    b'B' => self.ask(Owed::Bind),
-                    b'D' => self.ask(Owed::Describe),
+                    b'c' | b'f' => self.queue.ask(Owed::CopyEnd),
+                    b'd' | b'H' => {}
+                    b'X' => return Fed { stop: Some(Stop::Goodbye), ..fed },
                     b'E' => {
                         let hints = if self.named_portals { Hints::NONE } else { self.bound };
                         self.ask(Item { hints, ..Owed::Execute.into() });
                     }
-                    b'C' => self.ask(Owed::Close),
-                    b'c' | b'f' => self.queue.ask(Owed::CopyEnd),
-                    b'd' | b'H' => {}
-                    b'X' => return Fed { stop: Some(Stop::Goodbye), ..fed },
-                    _ => return Fed { stop: Some(Stop::Malformed(Malformed::Kind(kind))), ..fed },
+                    _ => {
+                        let Some(owed) = Owed::to(kind) else {
+                            return Fed { stop: Some(Stop::Malformed(Malformed::Kind(kind))), ..fed };
+                        };
+                        if kind == b'F' {
+                            // It calls whatever it likes.
+                            self.hints |= Hints::EVERYTHING;
+                        }
+                        self.ask(owed);
+                    }
                 }
             }
             fed.to += 5;

@@ -39,6 +39,20 @@ pub enum Owed {
 }
 
 impl Owed {
+    /// What a client's message of type `kind` is owed.
+    pub fn to(kind: u8) -> Option<Self> {
+        Some(match kind {
+            b'Q' | b'F' => Self::Query,
+            b'S' => Self::Sync,
+            b'P' => Self::Parse,
+            b'B' => Self::Bind,
+            b'D' => Self::Describe,
+            b'E' => Self::Execute,
+            b'C' => Self::Close,
+            _ => return None,
+        })
+    }
+
     /// Whether the message is ours.
     pub fn is_ours(self) -> bool {
         matches!(self, Self::OurParse | Self::OurDescribe | Self::OurClose)

@@ -1,7 +1,7 @@
 //! The client's name of a statement in an error that speaks of ours.
 
 use super::About;
-use crate::sidecar::statement::{NEVER, SPARE, write_name};
+use crate::sidecar::statement::{NEVER, Spare, write_name};
 use crate::sidecar::wire::{Fields, message};
 
 /// What PostgreSQL says of a plan whose columns would be others (`RevalidateCachedQuery`).
@@ -25,11 +25,11 @@ pub fn put_back<'a>(body: &'a [u8], about: &About, out: &mut Vec<u8>) -> (&'a [u
             b""
         }
         About::Taken(name) => {
-            ours.extend_from_slice(SPARE);
+            ours.extend_from_slice(Spare::Empty.name());
             name
         }
         About::Never(name) | About::Stale(name) => {
-            ours.extend_from_slice(NEVER);
+            write_name(NEVER, &mut ours);
             name
         }
         About::Nothing | About::Verbatim(_) => b"",

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::{Copies, Entry, Names, Statement, Unnamed, key};
+use super::{Copies, Entry, Names, Spare, Statement, Unnamed, key};
 
 /// What a message changes once it is answered.
 #[derive(Debug)]
@@ -18,10 +18,8 @@ pub enum Of {
     Nameless,
     /// Our Parse, under this number.
     Copy(u32, Rc<Statement>),
-    /// Our Parse of the spare one.
-    Spare,
-    /// Our Parse of what drops it.
-    DropSpare,
+    /// Our Parse of a spare one.
+    Spare(Spare),
     /// Our Close of a copy.
     Uncopy(u32),
     /// Our Close of the server's unnamed statement.
@@ -94,14 +92,9 @@ impl Changes {
         })
     }
 
-    /// Whether the spare statement is on its way, in an earlier segment or in this one.
-    pub fn spare(&self, segment: u32) -> Pending<()> {
-        self.find(segment, |of| matches!(of, Of::Spare).then_some(()))
-    }
-
-    /// The same of what drops it.
-    pub fn drop_spare(&self, segment: u32) -> Pending<()> {
-        self.find(segment, |of| matches!(of, Of::DropSpare).then_some(()))
+    /// Whether a spare statement is on its way, in an earlier segment or in this one.
+    pub fn spare(&self, spare: Spare, segment: u32) -> Pending<()> {
+        self.find(segment, |of| matches!(of, Of::Spare(made) if *made == spare).then_some(()))
     }
 
     fn find<'a, T>(&'a self, segment: u32, tells: impl Fn(&'a Of) -> Option<T>) -> Pending<T> {
@@ -130,8 +123,7 @@ impl Changes {
                 names.set_unnamed(None);
             }
             Some(Of::Copy(number, statement)) => copies.insert(number, &statement),
-            Some(Of::Spare) => copies.set_spare(true),
-            Some(Of::DropSpare) => copies.set_drop_spare(),
+            Some(Of::Spare(spare)) => copies.set_spare(spare, true),
             Some(Of::Uncopy(id)) => copies.remove(id),
             Some(Of::Clean) => copies.set_unnamed(None),
             None => {}

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::{Description, Statement};
+use super::{Description, Spare, Statement};
 use crate::sidecar::fault::{Fault, planted};
 
 /// Bytes of texts that may be prepared on a connection; PostgreSQL takes some ten times as much for their plans.
@@ -32,7 +32,7 @@ pub struct Copies {
     clock: u64,
     /// Which Parse its unnamed statement comes from; none if it has none.
     unnamed: Option<u64>,
-    /// The statements with the names [`super::SPARE`] and [`super::DROP_SPARE`] exist.
+    /// [`Spare::Empty`] exists, and [`Spare::Drop`].
     spare: bool,
     drop_spare: bool,
     /// Our own statements exist.
@@ -143,24 +143,20 @@ impl Copies {
         self.unnamed = parse;
     }
 
-    /// Whether the statement with the name [`super::SPARE`] exists.
-    pub fn spare(&self) -> bool {
-        self.spare
+    /// Whether a spare statement exists.
+    pub fn has_spare(&self, spare: Spare) -> bool {
+        match spare {
+            Spare::Empty => self.spare,
+            Spare::Drop => self.drop_spare,
+        }
     }
 
     /// It exists from now on, or does not.
-    pub fn set_spare(&mut self, spare: bool) {
-        self.spare = spare;
-    }
-
-    /// Whether the statement with the name [`super::DROP_SPARE`] exists.
-    pub fn drop_spare(&self) -> bool {
-        self.drop_spare
-    }
-
-    /// It exists from now on.
-    pub fn set_drop_spare(&mut self) {
-        self.drop_spare = true;
+    pub fn set_spare(&mut self, spare: Spare, exists: bool) {
+        match spare {
+            Spare::Empty => self.spare = exists,
+            Spare::Drop => self.drop_spare = exists,
+        }
     }
 
     /// Whether our own statements exist.
